@@ -1,0 +1,1 @@
+int hello_main(void){return 0;}

@@ -1,0 +1,61 @@
+/* System calls that the C library does not wrap. The numbers are the same on every architecture. */
+#include "shim.h"
+
+#include <sys/syscall.h>
+#include <time.h>
+
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef AT_RECURSIVE
+#define AT_RECURSIVE 0x8000
+#endif
+
+int open_in_root(int dir, const char *path, u64 flags, u64 resolve)
+{
+	struct {
+		u64 flags, mode, resolve;
+	} how = { flags | O_CLOEXEC, 0, resolve };
+
+	/* EAGAIN: a rename raced with the walk; the kernel asks us to try again. */
+	for (int tries = 0; tries < 128; tries++) {
+		int fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+			return fd;
+	}
+	return -1;
+}
+
+int mount_attr(int fd, u64 set, u64 clear, u64 propagation, bool recursive)
+{
+	struct {
+		u64 set, clear, propagation, userns_fd;
+	} attr = { set, clear, propagation, 0 };
+
+	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
+		       sizeof(attr));
+}
+
+int pidfd_of(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+void nonblocking(int fd)
+{
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
