@@ -56,36 +56,54 @@ static int run_outside(const struct plan *plan, pid_t child, const int *regs, in
 	return steps_run(plan->outside, s);
 }
 
-static int start(int engine, int *fds, int nfds)
+static int prepare(int fd, const int *regs, int nregs)
+{
+	struct plan plan;
+	struct scene s;
+	int error = plan_map(fd, &plan);
+
+	if (error < 0)
+		return error;
+	error = run_outside(&plan, self.main->pid, regs, nregs, &s);
+	if (error == 0 && plan.head->inside_size &&
+	    wire_send(self.main->setup, &(struct message){ REQ_PREPARE, 0, 0, 0 }, NULL, 0, &fd, 1) < 0)
+		error = -errno;
+	plan_unmap(&plan);
+	return error;
+}
+
+static void start_failed(int engine, int error, const struct scene *s)
+{
+	report_failure(engine, 0, error, s);
+	kill(self.main->pid, SIGKILL);
+	self.main->failed = true;
+}
+
+static void start(int engine, int *fds, int nfds)
 {
 	struct process *p = self.main;
 	struct plan plan;
 	struct scene s = { .about = "plan" };
 
-	if (nfds < 2 || self.state >= 0)
-		return -EINVAL;
-	int error = plan_map(fds[0], &plan);
-	if (error < 0)
-		return error;
+	int error = nfds < 2 || self.state >= 0 ? -EINVAL : plan_map(fds[0], &plan);
+	if (error < 0) {
+		start_failed(engine, error, &s);
+		return;
+	}
 	error = run_outside(&plan, p->pid, fds + 2, nfds - 2, &s);
 	if (error == 0) {
-		self.state = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
-		self.listener = listen_in(self.state);
 		s.about = "control socket";
-		error = self.listener < 0 ? self.listener : 0;
+		self.state = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+		self.listener = error = listen_in(self.state);
 	}
-	if (error == 0) {
+	if (error >= 0) {
 		if (plan.head->flags & PLAN_LOG)
 			log_open(&p->log, self.state, plan.head->log_bytes, plan.head->log_files);
 		error = release(p, &plan, fds[0], fds + 2, nfds - 2);
 	}
-	if (error < 0) {
-		report_failure(engine, 0, error, &s);
-		kill(p->pid, SIGKILL);
-		p->failed = true;
-	}
+	if (error < 0)
+		start_failed(engine, error, &s);
 	plan_unmap(&plan);
-	return 0;
 }
 
 /* A room for an exec: made by the nursery when there is one, since then it is born in the cgroups. */
@@ -105,42 +123,46 @@ static int exec_room(struct process *p)
 	return p->pid < 0 ? p->pid : 0;
 }
 
-static int exec(int engine, u32 id, int *fds, int nfds)
+static void exec_failed(int engine, struct process *p, u32 id, int error, const struct scene *s)
+{
+	report_failure(engine, id, error, s);
+	if (!p)
+		return;
+	p->failed = true;
+	if (p->pid > 0)
+		kill(p->pid, SIGKILL); /* and forgotten when it is gone */
+	else
+		process_forget(p);
+}
+
+static void exec(int engine, u32 id, int *fds, int nfds)
 {
 	struct plan plan;
-	struct scene s = { .about = "plan" };
+	struct scene s = { .about = "exec" };
 	int regs[MAX_FDS] = { self.main->pidfd };
 
-	if (nfds < 1 || nfds > MAX_FDS - 5 || !id)
-		return -EINVAL;
+	/* An attached client may have made it already. */
 	struct process *p = process_find(id);
+	if (nfds < 1 || nfds > MAX_FDS - 5 || !id || (p && p->pid >= 0)) {
+		exec_failed(engine, NULL, id, -EINVAL, &s);
+		return;
+	}
 	if (!p)
 		p = process_new(id);
-	if (!p)
-		return -ENOMEM;
-	if (p->pid >= 0)
-		return -EEXIST;
-	int error = plan_map(fds[0], &plan);
+	int error = p ? plan_map(fds[0], &plan) : -ENOMEM;
 	if (error < 0) {
-		process_forget(p);
-		return error;
+		exec_failed(engine, p, id, error, &s);
+		return;
 	}
 	memcpy(regs + 1, fds + 1, (nfds - 1) * sizeof(int));
-	error = exec_room(p);
+	error = self.main->exited ? -ESRCH : exec_room(p);
 	if (error == 0)
 		error = run_outside(&plan, p->pid, regs, nfds, &s);
 	if (error >= 0)
 		error = release(p, &plan, fds[0], regs, nfds);
-	if (error < 0) {
-		report_failure(engine, id, error, &s);
-		p->failed = true;
-		if (p->pid > 0)
-			kill(p->pid, SIGKILL);
-		else
-			process_forget(p);
-	}
+	if (error < 0)
+		exec_failed(engine, p, id, error, &s);
 	plan_unmap(&plan);
-	return 0;
 }
 
 static int attach(u32 id, int fd, unsigned flags)
@@ -255,23 +277,16 @@ static int status(int engine)
 int perform(int engine, struct message *m, const char *payload, size_t size, int *fds, int nfds)
 {
 	struct process *p = process_find(m->id);
-	struct plan plan;
-	struct scene s;
-	int error;
 
 	switch (m->kind) {
-	case REQ_OUTSIDE:
-		if (nfds < 1 || (error = plan_map(fds[0], &plan)) < 0)
-			return nfds < 1 ? -EINVAL : error;
-		error = run_outside(&plan, self.main->pid, fds + 1, nfds - 1, &s);
-		plan_unmap(&plan);
-		return error;
+	case REQ_PREPARE:
+		return nfds < 1 ? -EINVAL : prepare(fds[0], fds + 1, nfds - 1);
 	case REQ_START:
-		error = start(engine, fds, nfds);
-		return error < 0 ? error : 1;
+		start(engine, fds, nfds);
+		return 1;
 	case REQ_EXEC:
-		error = exec(engine, m->id, fds, nfds);
-		return error < 0 ? error : 1;
+		exec(engine, m->id, fds, nfds);
+		return 1;
 	case REQ_KILL:
 		if (!p || p->exited || p->pid < 0)
 			return -ESRCH;

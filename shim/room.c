@@ -6,9 +6,7 @@
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -183,48 +181,63 @@ static void __attribute__((noreturn)) fail(int setup, const struct scene *s, int
 	_exit(125);
 }
 
-void room_main(int setup)
+/* Executes the inside steps of the plan in fd; when this fails there is nothing more to do here. */
+static void run(int fd, struct scene *s)
 {
-	struct scene s = { .setup = 3 };
-	struct message m;
 	struct plan plan;
-	int fds[MAX_FDS], count = MAX_FDS;
+	int error = plan_map(fd, &plan);
 
-	/* Until the workload's exec nothing of ours may be looked into (CVE-2016-9962). */
+	close(fd);
+	if (error == 0)
+		error = steps_run(plan.inside, s);
+	if (error < 0)
+		fail(s->setup, s, -error); /* what it was about may be text of the plan */
+	plan_unmap(&plan);
+}
+
+/* Only descriptor 3 goes along, and nothing of ours may be looked into until the workload's exec
+ * (CVE-2016-9962). */
+static void shut(int setup)
+{
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, "casemate-room");
 	default_signals();
 	if (setup != 3 && dup2(setup, 3) < 0)
 		_exit(125);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
 	syscall(SYS_close_range, 4, ~0u, 0);
 	setsid();
+}
+
+void room_main(int setup)
+{
+	struct scene s = { .setup = 3 };
+	struct message m;
+	int fds[MAX_FDS], count;
+
+	shut(setup);
 	for (int i = 0; i < REGISTERS; i++)
 		s.reg[i] = -1;
-
-	/* REQ_OUTSIDE asks for the announcement; REQ_START brings the plan, stdio and registers. */
-	for (;;) {
+	do {
 		count = MAX_FDS;
 		if (wire_recv(3, &m, NULL, 0, fds, &count) < 0)
-			_exit(125);
-		if (m.kind != REQ_NETLINK)
-			break;
-		int error = announce(3);
-		if (error < 0)
-			fail(3, &(struct scene){ .about = "loopback" }, -error);
-	}
-	if (count < 4)
-		_exit(125);
+			_exit(125); /* the supervisor is gone */
+		if (m.kind == REQ_NETLINK) {
+			int error = announce(3);
+			if (error < 0)
+				fail(3, &(struct scene){ .about = "loopback" }, -error);
+		} else if (m.kind == REQ_PREPARE && count == 1) {
+			run(fds[0], &s);
+		}
+	} while (m.kind != REQ_START);
 	for (int i = 0; i < 3; i++)
-		if (dup2(fds[1 + i], i) < 0)
+		if (count < 4 || dup2(fds[1 + i], i) < 0)
 			_exit(125);
 	for (int i = 1; i < 4; i++)
 		close(fds[i]);
 	for (int i = 4; i < count && i - 4 < REGISTERS; i++)
 		s.reg[i - 4] = fds[i];
-	int error = plan_map(fds[0], &plan);
-	close(fds[0]);
-	if (error == 0)
-		error = steps_run(plan.inside, &s);
-	fail(3, &s, error < 0 ? -error : ENOEXEC);
+	run(fds[0], &s);
+	fail(3, &s, ENOEXEC); /* a plan that ends without exec */
 }

@@ -39,20 +39,22 @@ struct message {
 	s64 a, b;
 };
 
-/* Requests of the engine; the numbers are mirrored in supervise/protocol.py. */
+/* Requests of the engine; the numbers are mirrored in supervise/protocol.py. REQ_START and REQ_EXEC are
+ * answered by EV_STARTED or EV_FAILED with their id, the others in order by EV_DONE. */
 enum request {
-	REQ_OUTSIDE = 1, /* fds: plan. Execute its outside steps for the waiting room */
+	REQ_PREPARE = 1, /* fds: plan. Its outside steps here, its inside steps in the room, which goes on
+			  * waiting */
 	REQ_START,	 /* fds: plan, state directory, then what the plan's registers hold */
 	REQ_EXEC,	 /* fds: plan, then registers; id is chosen by the engine */
 	REQ_KILL,	 /* a: signal */
 	REQ_ATTACH,	 /* fds: a connected stream socket; a: enum attach flags */
 	REQ_RESIZE,	 /* a: rows, b: columns */
-	REQ_STATUS,
-	REQ_RELAY,   /* fds: bound sockets; payload: struct relay_target each */
-	REQ_UNRELAY, /* id of the relay */
-	REQ_NETLINK, /* answer carries a netlink socket of the container's network namespace */
-	REQ_NURSERY, /* fds: plan. A process that waits in the container's cgroups to fork execs */
-	REQ_FREE,    /* id of an exec: forget its exit status */
+	REQ_STATUS,	 /* answered by EV_STATUS or EV_EXITED for each process, then EV_DONE */
+	REQ_RELAY,	 /* fds: bound sockets; payload: struct relay_target each */
+	REQ_UNRELAY,	 /* id of the relay */
+	REQ_NETLINK,	 /* answer carries a netlink socket of the container's network namespace */
+	REQ_NURSERY,	 /* fds: plan. A process that waits in the container's cgroups to fork execs */
+	REQ_FREE,	 /* id of an exec: forget its exit status */
 };
 
 /* Answers and events of the supervisor. */

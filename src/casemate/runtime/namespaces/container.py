@@ -1,0 +1,189 @@
+"""The plan of a container: from an empty room to the workload's first instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from casemate.errors import InvalidArgument, Unsupported
+from casemate.oci.runtime import Device, Mount, RuntimeSpec
+from casemate.runtime.mountoptions import NODEV, NOEXEC, NOSUID, RDONLY, MountOptions, parse
+from casemate.runtime.namespaces import cgroup, devices, identity, root
+from casemate.runtime.namespaces.cgroup import CgroupView
+from casemate.runtime.namespaces.identity import Filter
+from casemate.runtime.namespaces.mounts import FILE, REAL_DIRECTORY, bound, filesystem, placed
+from casemate.runtime.plan import Plan, Stdio
+from casemate.runtime.steps import Step, step
+from casemate.snapshot.mounts import RootMount
+
+# linux/sched.h.
+CLONE_FLAGS = {
+    "time": 0x80,
+    "mount": 0x00020000,
+    "cgroup": cgroup.CLONE_NEWCGROUP,
+    "uts": 0x04000000,
+    "ipc": 0x08000000,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "network": 0x40000000,
+}
+
+#: The file systems that every container has: made ahead, when nothing else is known of it yet.
+_STANDARD = {
+    "/proc": ("proc", "proc"),
+    "/dev": ("dev", "tmpfs"),
+    "/dev/pts": ("pts", "devpts"),
+    "/dev/mqueue": ("mqueue", "mqueue"),
+    "/dev/shm": ("shm", "tmpfs"),
+    "/sys": ("sys", "sysfs"),
+    "/sys/fs/cgroup": ("cgroup", "cgroup"),
+}
+
+
+class Host(NamedTuple):
+    """What a plan must know of this machine.
+
+    ``root_place`` is an empty directory where every room mounts its own root, unseen by the others;
+    ``overlay_layers`` tells that overlayfs takes its layers one by one (Linux 6.7).
+    """
+
+    root_place: str
+    overlay_layers: bool
+    cgroups: CgroupView
+    default_devices: tuple[Device, ...]
+
+
+class Container(NamedTuple):
+    """One container, ready to be planned.
+
+    ``procs`` are the cgroup.procs files it is put into; ``directories`` tells for each bind's
+    source whether it is a directory; ``init`` asks for a reaping PID 1.
+    """
+
+    spec: RuntimeSpec
+    root: RootMount
+    procs: tuple[str, ...] = ()
+    filter: Filter = Filter()
+    stdio: Stdio = Stdio()
+    init: bool = False
+    directories: Mapping[str, bool] = {}
+
+
+def plan(container: Container, host: Host) -> Plan:
+    """Return the plan that makes ``container`` on ``host``."""
+    joined = [n.type for n in container.spec.linux.namespaces if n.path]
+    if any(kind != "network" for kind in joined):
+        raise Unsupported(f"cannot join namespaces of another container: {', '.join(joined)}")
+    return Plan(
+        outside=tuple(step("attach", path) for path in container.procs),
+        ahead=tuple(_ahead(container.spec, host)),
+        inside=tuple(_inside(container, host)),
+        registers=("network",) if joined else (),
+        stdio=container.stdio,
+        namespaces=_clone_flags(container.spec),
+    )
+
+
+def _clone_flags(spec: RuntimeSpec) -> int:
+    flags = 0
+    for namespace in spec.linux.namespaces:
+        # The cgroup namespace is entered after the room is in its cgroup, to be rooted there.
+        if not namespace.path and namespace.type != "cgroup":
+            flags |= CLONE_FLAGS[namespace.type]
+    if not flags & CLONE_FLAGS["mount"]:
+        raise InvalidArgument("a container needs a mount namespace")
+    return flags
+
+
+def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
+    yield step("umask", 0o022)
+    if any(n.type == "cgroup" for n in spec.linux.namespaces):
+        yield step("unshare", cgroup.CLONE_NEWCGROUP)
+    for mount in spec.mounts:
+        if not _is_standard(mount):
+            continue
+        if mount.destination == "/dev":
+            places = tuple(
+                m.destination.removeprefix("/dev/")
+                for m in spec.mounts
+                if _is_standard(m) and m.destination.startswith("/dev/")
+            )
+            yield from devices.tree(mount, host.default_devices, places)
+        elif mount.type == "cgroup":
+            yield from cgroup.made(mount, host.cgroups)
+        else:
+            register, kind = _STANDARD[mount.destination]
+            yield from filesystem(register, kind, parse(mount.options, mount.destination))
+    # What covers a masked directory: nothing, and nothing can be put there.
+    cover = MountOptions(set=RDONLY | NOSUID | NODEV | NOEXEC, data=("mode=555", "size=4k"))
+    yield from filesystem("empty", "tmpfs", cover)
+
+
+def _is_standard(mount: Mount) -> bool:
+    return _STANDARD.get(mount.destination, ("", ""))[1] == mount.type
+
+
+def _inside(container: Container, host: Host) -> Iterator[Step]:
+    spec = container.spec
+    if any(n.path for n in spec.linux.namespaces):
+        yield step("setns", "network", CLONE_FLAGS["network"])
+    yield from root.mounted(container.root, host.root_place, new_api=host.overlay_layers)
+    for mount in spec.mounts:
+        yield from _mount(mount, container, host)
+    yield from _devices(spec, host)
+    if spec.process.terminal:
+        yield from _terminal(spec)
+    for name, value in spec.linux.sysctl.items():
+        yield step("write", "proc", "sys/" + name.replace(".", "/"), value.encode())
+    yield from _covers(spec)
+    yield step("target", "cwd", "root", spec.process.cwd, 0, 0o755)
+    yield step("close", "cwd")
+    yield from root.entered(readonly=spec.root.readonly)
+    if spec.hostname:
+        yield step("hostname", spec.hostname)
+    if spec.domainname:
+        yield step("domainname", spec.domainname)
+    yield step("keyring", "_casemate")
+    yield from identity.taken(spec.process, container.filter)
+    yield from identity.started(spec.process, init=container.init)
+
+
+def _mount(mount: Mount, container: Container, host: Host) -> Iterator[Step]:
+    if _is_standard(mount):
+        if mount.type == "cgroup":
+            yield from cgroup.placed_at(mount, host.cgroups)
+        else:
+            yield from placed(_STANDARD[mount.destination][0], mount.destination, REAL_DIRECTORY)
+        return
+    options = parse(mount.options, mount.destination)
+    if options.bind or mount.type == "bind":
+        is_directory = container.directories.get(mount.source, True)
+        yield from bound(mount, is_directory=is_directory)
+    elif mount.type in ("tmpfs", "proc", "sysfs", "mqueue"):
+        yield from filesystem("other", mount.type, options)
+        yield from placed("other", mount.destination, 0)
+        yield step("close", "other")
+    else:
+        raise Unsupported(f"cannot mount {mount.destination}: file system type {mount.type!r}")
+
+
+def _devices(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
+    present = {d.path for d in host.default_devices}
+    yield from devices.added(tuple(d for d in spec.linux.devices if d.path not in present))
+
+
+def _terminal(spec: RuntimeSpec) -> Iterator[Step]:
+    size = spec.process.console_size
+    rows, columns = (size.height, size.width) if size else (0, 0)
+    yield step("pty", "tty", "pts", rows, columns)
+    # /dev/console is the terminal itself, bound by descriptor (CVE-2025-52565).
+    yield step("open_tree", "console", "tty", "", 0x1001)
+    yield from placed("console", "/dev/console", FILE, 0o600)
+    yield step("close", "console")
+
+
+def _covers(spec: RuntimeSpec) -> Iterator[Step]:
+    if spec.linux.masked_paths:
+        yield step("open_in", "null", "dev", "null", 0o10000000, 0)
+        yield from (step("mask", "root", p, "null", "empty") for p in spec.linux.masked_paths)
+    yield from (step("readonly", "root", path) for path in spec.linux.readonly_paths)

@@ -1,0 +1,84 @@
+"""Steps that turn the room into the workload: limits, user, capabilities, filter, program.
+
+Order matters. Whatever needs privilege comes before the user changes; the filter is loaded as
+late as a process without no_new_privs can load it, so that it need not allow what only the set-up
+uses.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from casemate.errors import InvalidArgument
+from casemate.linux import capabilities
+from casemate.oci.runtime import Process, Rlimit
+from casemate.runtime.steps import Step, step
+
+# asm-generic/resource.h.
+_RESOURCES = {
+    "CPU": 0,
+    "FSIZE": 1,
+    "DATA": 2,
+    "STACK": 3,
+    "CORE": 4,
+    "RSS": 5,
+    "NPROC": 6,
+    "NOFILE": 7,
+    "MEMLOCK": 8,
+    "AS": 9,
+    "LOCKS": 10,
+    "SIGPENDING": 11,
+    "MSGQUEUE": 12,
+    "NICE": 13,
+    "RTPRIO": 14,
+    "RTTIME": 15,
+}
+
+
+class Filter(NamedTuple):
+    """An assembled seccomp filter; empty code loads none. ``flags`` are SECCOMP_FILTER_FLAG_*."""
+
+    code: bytes = b""
+    flags: int = 0
+
+
+def taken(process: Process, filter_: Filter) -> Iterator[Step]:
+    """Become the user of ``process``, with its limits, capabilities and filter."""
+    yield from (_rlimit(r) for r in process.rlimits)
+    user = process.user
+    if user.uid or user.gid:
+        yield step("stdio_owner", user.uid, user.gid)
+    if user.umask is not None:
+        yield step("umask", user.umask)
+    yield step("groups", struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids))
+    sets = process.capabilities
+    yield step("bounding", capabilities.mask(sets.bounding))
+    yield step("identity", user.uid, user.gid)
+    yield step("chdir", process.cwd)
+    if process.no_new_privileges:
+        yield step("no_new_privs")
+    if filter_.code:
+        yield step("seccomp", filter_.flags, filter_.code)
+    yield step(
+        "capabilities",
+        capabilities.mask(sets.effective),
+        capabilities.mask(sets.permitted),
+        capabilities.mask(sets.inheritable),
+        capabilities.mask(sets.ambient),
+    )
+
+
+def started(process: Process, *, init: bool) -> Iterator[Step]:
+    """Become the program of ``process``, behind an init that reaps if ``init``."""
+    if init:
+        yield step("init")
+    yield step("exec", process.args, process.env)
+
+
+def _rlimit(limit: Rlimit) -> Step:
+    resource = _RESOURCES.get(limit.type.removeprefix("RLIMIT_"))
+    if resource is None:
+        raise InvalidArgument(f"unknown resource limit {limit.type!r}")
+    return step("rlimit", resource, limit.soft, limit.hard)

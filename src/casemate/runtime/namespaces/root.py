@@ -1,0 +1,57 @@
+"""Steps for the root file system: mounted before everything, entered after everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from os import O_DIRECTORY, O_PATH
+
+from casemate.linux.mount import MOUNT_ATTR_RDONLY, MS_SLAVE
+from casemate.runtime.steps import Step, step
+from casemate.snapshot.mounts import RootMount
+
+#: Options of overlayfs that keep a writable layer readable as a plain directory: no directory that
+#: is only a pointer to another (redirect_dir), no file that is only metadata (metacopy).
+_OVERLAY = ("index=off", "metacopy=off", "redirect_dir=off")
+
+
+def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
+    """Mount ``root`` at the host's empty directory ``place``, visible in the room only.
+
+    ``new_api`` tells that overlayfs takes one layer an option (Linux 6.7); older kernels get the
+    old call, whose options are bounded by a page.
+    """
+    yield step("open", "host", "/", O_PATH | O_DIRECTORY)
+    # Nothing mounted here shows outside; what the host mounts later below a bind may still arrive.
+    yield step("setattr", "host", 0, 0, MS_SLAVE, 1)
+    yield step("close", "host")
+    if new_api:
+        yield step("fsopen", "overlay", "overlay")
+        yield from (step("fsconfig", "overlay", "lowerdir+", path) for path in root.lower)
+        for option in _writable(root):
+            key, _, value = option.partition("=")
+            yield step("fsconfig", "overlay", key, value)
+        yield step("fsmount", "root", "overlay", 0)
+        yield step("close", "overlay")
+        yield step("mount_at", "root", place)
+    else:
+        lower = ":".join(path.replace("\\", "\\\\").replace(":", "\\:") for path in root.lower)
+        options = ",".join([f"lowerdir={lower}", *_writable(root)])
+        yield step("mount", "overlay", place, "overlay", 0, options)
+        yield step("open", "root", place, O_PATH | O_DIRECTORY)
+
+
+def _writable(root: RootMount) -> Sequence[str]:
+    if root.upper is None or root.work is None:
+        return _OVERLAY
+    writable = [f"upperdir={root.upper}", f"workdir={root.work}", *_OVERLAY]
+    if root.volatile:
+        writable.append("volatile")
+    return writable
+
+
+def entered(*, readonly: bool) -> Iterator[Step]:
+    """Make the mounted root the room's root, for good."""
+    if readonly:
+        yield step("setattr", "root", MOUNT_ATTR_RDONLY, 0, 0, 0)
+    yield step("pivot", "root")
+    yield step("close", "root")

@@ -1,0 +1,168 @@
+"""The steps a plan is made of: each is one system call, or nearly so.
+
+The table mirrors ``STEPS`` in shim/shim.h, in the same order; a test compares the two. Operands:
+``w`` a register that the step writes, ``r`` one that it reads, ``n`` a number, ``s`` a string,
+``b`` bytes, ``v`` a list of strings. Registers hold descriptors and have names here, numbers in
+the shim.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+Operand = int | str | bytes | tuple[str, ...]
+
+SIGNATURES: dict[str, str] = {
+    "attach": "s",
+    "close": "r",
+    "open": "wsn",
+    "open_in": "wrsnn",
+    "target": "wrsnn",
+    "fsopen": "ws",
+    "fsconfig": "rss",
+    "fsmount": "wrn",
+    "open_tree": "wrsn",
+    "setattr": "rnnnn",
+    "move_mount": "rr",
+    "mount_at": "rs",
+    "mount": "sssns",
+    "mknod": "rsnnnn",
+    "mkdir": "rsn",
+    "symlink": "srs",
+    "write": "rsb",
+    "expect_fs": "rn",
+    "mask": "rsrr",
+    "readonly": "rs",
+    "pivot": "r",
+    "hostname": "s",
+    "domainname": "s",
+    "unshare": "n",
+    "setns": "rn",
+    "rlimit": "nnn",
+    "chdir": "s",
+    "groups": "b",
+    "identity": "nn",
+    "bounding": "n",
+    "capabilities": "nnnn",
+    "no_new_privs": "",
+    "seccomp": "nb",
+    "umask": "n",
+    "oom_score_adj": "s",
+    "stdio_owner": "nn",
+    "pty": "wrnn",
+    "keyring": "s",
+    "init": "",
+    "exec": "vv",
+}
+
+_NUMBERS = {name: number for number, name in enumerate(SIGNATURES, 1)}
+_U64 = struct.Struct("<Q")
+_U32 = struct.Struct("<I")
+
+#: As many registers as the shim has; the first ones are for descriptors that come with the plan.
+REGISTERS = 64
+PASSED = 16
+
+
+class Step(NamedTuple):
+    """One step: the name of the operation and its operands in the order of its signature."""
+
+    op: str
+    operands: tuple[Operand, ...]
+
+    def __str__(self) -> str:
+        return f"{self.op:<14}" + " ".join(_shown(self))
+
+
+def step(op: str, *operands: Operand) -> Step:
+    """Return a Step. Raises TypeError when the operands do not fit the operation's signature."""
+    signature = SIGNATURES[op]
+    if len(operands) != len(signature):
+        raise TypeError(f"{op} takes {len(signature)} operands, not {len(operands)}")
+    return Step(op, operands)
+
+
+class Registers:
+    """Gives each register's name a number, in the order of appearance."""
+
+    def __init__(self, passed: Sequence[str] = ()) -> None:
+        if len(passed) > PASSED:
+            raise ValueError(f"a plan is passed more than {PASSED} descriptors")
+        self._passed = {name: number for number, name in enumerate(passed)}
+        self._own: dict[str, int] = {}
+
+    def __getitem__(self, name: str) -> int:
+        if name in self._passed:
+            return self._passed[name]
+        number = self._own.setdefault(name, PASSED + len(self._own))
+        if number >= REGISTERS:
+            raise ValueError(f"a plan uses more than {REGISTERS - PASSED} registers")
+        return number
+
+
+def encode(steps: Sequence[Step], registers: Registers) -> bytes:
+    """Return ``steps`` as the shim reads them."""
+    out = bytearray()
+    for op, operands in steps:
+        out += _U64.pack(_NUMBERS[op])
+        for kind, value in zip(SIGNATURES[op], operands, strict=True):
+            _encode_operand(out, kind, value, registers)
+    return bytes(out)
+
+
+def _encode_operand(out: bytearray, kind: str, value: Operand, registers: Registers) -> None:
+    if kind in "wr":
+        assert isinstance(value, str)
+        out += _U64.pack(registers[value])
+    elif kind == "n":
+        assert isinstance(value, int)
+        out += _U64.pack(value & 0xFFFFFFFFFFFFFFFF)
+    elif kind == "v":
+        assert isinstance(value, tuple)
+        out += _U64.pack(len(value))
+        for text in value:
+            _encode_bytes(out, _bytes(text))
+    else:
+        assert isinstance(value, (str, bytes))
+        _encode_bytes(out, value if isinstance(value, bytes) else _bytes(value))
+
+
+def _bytes(text: str) -> bytes:
+    # Arguments and paths may hold any bytes but NUL; Python keeps such bytes as surrogates.
+    raw = text.encode("utf-8", "surrogateescape")
+    if b"\0" in raw:
+        raise ValueError("embedded NUL")
+    return raw
+
+
+def _encode_bytes(out: bytearray, raw: bytes) -> None:
+    out += _U32.pack(len(raw))
+    out += raw
+    out += b"\0"
+
+
+def _shown(item: Step) -> list[str]:
+    return [
+        _operand(item.op, kind, value)
+        for kind, value in zip(SIGNATURES[item.op], item.operands, strict=True)
+    ]
+
+
+def _operand(op: str, kind: str, value: Operand) -> str:
+    if isinstance(value, int):
+        return _number(op, value)
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, tuple):
+        return repr(list(value))
+    return {"w": f"{value} ←", "r": f"[{value}]"}.get(kind, repr(value))
+
+
+def _number(op: str, value: int) -> str:
+    if op in ("bounding", "capabilities", "setattr", "fsmount", "unshare", "setns", "expect_fs"):
+        return hex(value)
+    if op in ("mkdir", "umask"):
+        return f"0{value:o}"
+    return str(value)
