@@ -12,7 +12,7 @@ from casemate.content.files import naming, open_locked
 from casemate.content.ingest import Ingest, ResumableIngest
 from casemate.content.layout import ALGORITHMS, Layout
 from casemate.content.lease import Lease
-from casemate.errors import AlreadyExists, DataLoss, InvalidArgument
+from casemate.errors import AlreadyExists, DataLoss, InvalidArgument, Unavailable
 from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
 
@@ -47,6 +47,7 @@ class ContentStore:
                 descriptor = open_locked(path, os.O_RDWR | os.O_CREAT, wait=True)
             try:
                 if not self.has(digest):
+                    _need_space(descriptor, digest, size)
                     return ResumableIngest(self.layout, lease, descriptor, digest, size)
                 os.unlink(path)
             except BaseException:
@@ -148,6 +149,17 @@ def blob_name(algorithm: str, entry: os.DirEntry[str]) -> Digest | None:
     except InvalidArgument:
         return None
     return digest if entry.is_file(follow_symlinks=False) else None
+
+
+def _need_space(descriptor: int, digest: Digest, size: int) -> None:
+    """Refuse what cannot fit; a size is a peer's word, and the disk is not its to fill."""
+    found = os.fstatvfs(descriptor)
+    free = found.f_bavail * found.f_frsize + os.fstat(descriptor).st_size
+    if size > free:
+        raise Unavailable(
+            f"cannot write blob {digest}: no space for {size} bytes, {free} are free",
+            hint="free some space: casemate system prune, or a larger disk for the data root",
+        )
 
 
 def _size(entry: os.DirEntry[str]) -> int | None:

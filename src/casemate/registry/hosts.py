@@ -1,0 +1,38 @@
+"""What is known of hosts: names that stand for others, and which may speak without TLS."""
+
+from __future__ import annotations
+
+import ipaddress
+
+#: A reference's domain to the host that serves its registry.
+SERVED_BY = {"docker.io": "registry-1.docker.io"}
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` is this machine: 127.0.0.0/8, ::1 or localhost."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class HostSet:
+    """Hosts named by ``host``, ``host:port`` or, for addresses, a network like 10.0.0.0/8."""
+
+    def __init__(self, entries: tuple[str, ...] = ()) -> None:
+        """Take entries that ``config.parse`` has checked."""
+        self._names = frozenset(e for e in entries if "/" not in e)
+        self._networks = tuple(ipaddress.ip_network(e) for e in entries if "/" in e)
+
+    def contains(self, host: str, port: int | None) -> bool:
+        """Return whether ``host`` is in the set, at any port or at ``port``."""
+        shown = f"[{host}]" if ":" in host else host
+        if shown in self._names or (port is not None and f"{shown}:{port}" in self._names):
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
