@@ -12,6 +12,7 @@ from casemate.registry import tls
 from casemate.registry.config import RegistryConfig
 from casemate.registry.failures import translating
 from casemate.registry.proxy import Proxy
+from casemate.registry.retry import Transient
 from casemate.registry.sockets import AnySocket, TimedSocket
 from casemate.registry.urls import PORTS, Origin
 
@@ -28,15 +29,10 @@ class Dialer:
 
     def open(self, origin: Origin) -> AnySocket:
         """Connect to ``origin``. Raises Unavailable, or Transient when it may work next time."""
-        proxy = self._config.proxies.serving(origin)
         with translating(origin):
-            plain = self._connect(origin, proxy)
+            plain = self._connect(origin)
             try:
-                if origin.scheme == "http":
-                    return plain
-                if proxy:
-                    _tunnel(plain, origin, proxy)
-                return self._secured(plain, origin)
+                return plain if origin.scheme == "http" else self._secured(plain, origin)
             except BaseException:
                 plain.close()
                 raise
@@ -52,8 +48,8 @@ class Dialer:
         plain = Origin("http", host, port or PORTS["http"])
         try:
             with translating(secure):
-                connection = self._connect(secure, self._config.proxies.serving(secure))
-        except Unavailable:
+                connection = self._connect(secure)
+        except (Unavailable, Transient):
             # Nobody at 443; with an explicit port the coming request says so better.
             return plain
         try:
@@ -66,7 +62,9 @@ class Dialer:
             connection.close()
         return secure
 
-    def _connect(self, origin: Origin, proxy: Proxy | None) -> TimedSocket:
+    def _connect(self, origin: Origin) -> TimedSocket:
+        """Connect to ``origin`` or its proxy, and through the proxy where TLS is to follow."""
+        proxy = self._config.proxies.serving(origin)
         address = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
         timeout_s = self._config.timeouts.connect_s
         try:
@@ -78,6 +76,12 @@ class Dialer:
         plain = TimedSocket(fileno=made.detach())
         plain.settimeout(timeout_s)
         plain.deadline = time.monotonic() + timeout_s
+        if proxy and origin.scheme == "https":
+            try:
+                _tunnel(plain, origin, proxy)
+            except BaseException:
+                plain.close()
+                raise
         return plain
 
     def _secured(self, plain: TimedSocket, origin: Origin) -> AnySocket:

@@ -13,12 +13,15 @@ from typing import NamedTuple, Self
 from casemate import __version__
 from casemate.errors import InvalidArgument, Unavailable
 from casemate.registry.bodies import Body
+from casemate.registry.chunks import ChunkReader
 from casemate.registry.config import RegistryConfig
 from casemate.registry.connections import Connection, Connections
 from casemate.registry.failures import translating
 from casemate.registry.retry import Transient
 from casemate.registry.sockets import AnySocket
 from casemate.registry.urls import Url
+
+_PIECE = 16 << 10
 
 
 class Call(NamedTuple):
@@ -51,6 +54,7 @@ class Reply:
         self._socket = connection.opened()
         self._reusable = reusable
         self._closed = False
+        self._chunks = ChunkReader(response.fp) if response.chunked and response.fp else None
 
     def header(self, name: str) -> str | None:
         """Return the header ``name``, None when it is not there."""
@@ -71,8 +75,7 @@ class Reply:
         Fewer than asked for, or none, means that the body has ended. Raises Transient.
         """
         self._socket.deadline = time.monotonic() + limit_s
-        with translating(self.url.origin):
-            return self._response.readinto(view)
+        return self._fill(view)
 
     def read(self, limit: int, what: str) -> bytes:
         """Return the whole body of at most ``limit`` bytes. ``what`` names it in errors.
@@ -83,20 +86,27 @@ class Reply:
         if promised is not None and promised > limit:
             raise InvalidArgument(f"{what}: {promised} bytes are more than {limit}")
         self._socket.deadline = time.monotonic() + self._connections.config.timeouts.answer_s
-        with translating(self.url.origin):
-            data = self._response.read(limit + 1)
+        data = bytearray()
+        piece = memoryview(bytearray(_PIECE))
+        while count := self._fill(piece[: limit + 1 - len(data)]):
+            data += piece[:count]
         if len(data) > limit:
             raise InvalidArgument(f"{what}: more than {limit} bytes")
         if promised is not None and len(data) < promised:
             raise Transient(Unavailable(f"{self.url.origin}: the answer ended early"))
-        return data
+        return bytes(data)
+
+    def _fill(self, view: memoryview) -> int:
+        with translating(self.url.origin):
+            return (self._chunks or self._response).readinto(view) if view else 0
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        whole = self._response.isclosed() or self._response.length == 0
+        ended = self._chunks.ended if self._chunks else self._response.isclosed()
+        whole = ended or self._response.length == 0
         self._response.close()
         if self._reusable and whole and self._connection.sock is not None:
             self._connections.give_back(self._connection)

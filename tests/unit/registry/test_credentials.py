@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import stat
@@ -43,7 +44,7 @@ def test_the_header_is_for_the_host_of_the_request(url_safe: bool, padded: bool)
     assert keychain.find("docker.io") is None
 
 
-@pytest.mark.parametrize("header", ["", "e30=", encoded({}), encoded({"auth": ""})])
+@pytest.mark.parametrize("header", ["", "e30=", "e30", encoded({}), encoded({"auth": ""})])
 def test_an_empty_header_holds_nothing(header: str) -> None:
     assert credentials.from_header(header, "docker.io").find("docker.io") is None
 
@@ -60,13 +61,10 @@ def test_the_header_may_hold_a_token_or_the_pair_encoded() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["%%%", "e30", encoded([]), encoded("x"), encoded({"username": 5}), "A" * 70_000,
+    ["%%%", encoded([]), encoded("x"), encoded({"username": 5}), "A" * 70_000,
      base64.b64encode(b"\xff\xfe").decode(), encoded({"auth": "%%%"}), encoded({"auth": "bWU="})],
 )  # fmt: skip
 def test_a_malformed_header_is_refused(header: str) -> None:
-    if header == "e30":
-        assert credentials.from_header(header, "x").find("x") is None
-        return
     with pytest.raises(InvalidArgument, match="X-Registry-Auth"):
         credentials.from_header(header, "x")
 
@@ -214,17 +212,15 @@ def test_a_helper_that_answers_nonsense_is_an_error(tmp_path: Path, script: str)
     "script", ["exec sleep 60", "exec >&-; exec sleep 60", "sleep 60 & sleep 60"]
 )
 def test_a_helper_that_hangs_is_killed_with_its_children(tmp_path: Path, script: str) -> None:
-    helper(tmp_path, "x", f"echo $$ > {tmp_path}/pid; {script}")
+    # Whoever of its processes lives holds the lock.
+    helper(tmp_path, "x", f"exec 9>{tmp_path}/lock; flock -n 9; {script}")
     place = HelperPlace(str(tmp_path), (str(tmp_path), "/usr/bin", "/bin"), timeout_s=0.3)
     begun = time.monotonic()
-    with pytest.raises(Error, match="did not answer in 0.3 s"):
+    with pytest.raises(Error, match=r"did not answer in 0\.3 s"):
         Helper("x", place).get("server")
+    with open(tmp_path / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
     assert time.monotonic() - begun < 10
-    group = int((tmp_path / "pid").read_text())
-    with pytest.raises(ProcessLookupError):
-        # The leader is reaped; whoever of its group were left would still be found.
-        while True:
-            os.killpg(group, 0)
 
 
 def test_a_secret_in_a_bad_answer_is_not_shown(tmp_path: Path) -> None:
