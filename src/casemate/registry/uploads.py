@@ -6,6 +6,7 @@ Source: distribution-spec v1.1, section Pushing blobs.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Literal, NamedTuple
 
@@ -59,7 +60,7 @@ def push_blob(
 
     ``mount_from`` is the path of a repository at the same registry that has the blob. A broken
     upload is continued where the registry knows how far it came, else begun anew. Raises
-    Unauthenticated, PermissionDenied, Unavailable, DataLoss when ``file`` is too short, Aborted.
+    Unauthenticated, PermissionDenied, Unavailable, DataLoss when ``file`` has another size, Aborted.
     """
 
     def sent(position: int) -> None:
@@ -67,6 +68,9 @@ def push_blob(
             progress(descriptor.digest, position, descriptor.size)
 
     descriptor.checked(reference.familiar_name)
+    found = os.fstat(file.fileno()).st_size
+    if found != descriptor.size:
+        raise DataLoss(f"blob {descriptor.digest} to push has {found} bytes, not {descriptor.size}")
     target = _target(registry, reference, mount_from)
     try:
         if _exists(target, descriptor):

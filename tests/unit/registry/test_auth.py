@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
@@ -144,15 +145,15 @@ def test_a_token_that_is_no_longer_good_is_renewed_once(
 
 
 def test_a_push_asks_for_push_and_a_mount_for_the_neighbour(
-    fake: FakeRegistry, connect: Connect, mine: Keychain, name: Name
+    fake: FakeRegistry, connect: Connect, mine: Keychain, name: Name, tmp_path: Path
 ) -> None:
-    import io
-
     fake.wrong.auth = "bearer"
     data = b"layer"
+    (tmp_path / "layer").write_bytes(data)
     digest = Digest(fake.add_blob("base", data))
     blob = Descriptor(OCI_LAYER, digest, len(data))
-    uploads.push_blob(connect(mine), name("app"), blob, io.BytesIO(data), mount_from="base")
+    with open(tmp_path / "layer", "rb") as file:
+        uploads.push_blob(connect(mine), name("app"), blob, file, mount_from="base")
     scopes = fake.asked("GET", "/token")[0].query["scope"]
     assert scopes == ["repository:app:pull,push", "repository:base:pull"]
 

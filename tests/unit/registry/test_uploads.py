@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,12 +104,25 @@ def test_an_upload_that_always_breaks_is_given_up(
     assert methods(fake).count("PUT") == 3
 
 
-def test_a_file_that_is_too_short_is_an_error_and_the_upload_is_cancelled(
+def test_a_file_of_another_size_is_refused_unasked(
     fake: FakeRegistry, client: Registry, name: Name, tmp_path: Path
 ) -> None:
     (tmp_path / "short").write_bytes(DATA[:-1])
-    with open(tmp_path / "short", "rb") as file, pytest.raises(DataLoss, match="ends at 3999999"):
+    with open(tmp_path / "short", "rb") as file, pytest.raises(DataLoss, match="3999999 bytes"):
         uploads.push_blob(client, name("app"), BLOB, file)
+    assert fake.requests == []
+
+
+def test_a_file_that_shrinks_is_an_error_and_the_upload_is_cancelled(
+    fake: FakeRegistry, client: Registry, name: Name, tmp_path: Path
+) -> None:
+    (tmp_path / "short").write_bytes(DATA)
+
+    def shrink(digest: str, done: int, total: int) -> None:
+        os.truncate(tmp_path / "short", 3_999_999)
+
+    with open(tmp_path / "short", "rb") as file, pytest.raises(DataLoss, match="ends at 3999999"):
+        uploads.push_blob(client, name("app"), BLOB, file, progress=shrink)
     assert fake.blobs == {}
     assert fake.uploads == {}
 
