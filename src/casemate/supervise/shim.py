@@ -72,7 +72,7 @@ class Shim:
         self._loop = asyncio.get_running_loop()
         self.pid = pid
         self.room_pid = 0
-        self.netlink: int | None = None
+        self._netlink: int | None = None
         self.ready: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.first = _Process(self._loop)
@@ -172,17 +172,26 @@ class Shim:
     def close(self) -> None:
         """Let go of the shim; a started container goes on under it, a room that waits ends."""
         self._connection.close()
-        self.release_network()
+        self._close_network()
         if not self.gone.done():
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self.gone.set_result(None)
 
-    def release_network(self) -> None:
-        """Close the socket in the room's network namespace."""
-        if self.netlink is not None:
-            os.close(self.netlink)
-            self.netlink = None
+    def take_network(self) -> int:
+        """Return the netlink socket in the room's network namespace; the caller closes it.
+
+        Raises Unavailable when it was taken already, or the room has no network of its own.
+        """
+        descriptor, self._netlink = self._netlink, None
+        if descriptor is None:
+            raise Unavailable("the room has no netlink socket")
+        return descriptor
+
+    def _close_network(self) -> None:
+        if self._netlink is not None:
+            os.close(self._netlink)
+            self._netlink = None
 
     # ---- plumbing ----
 
@@ -206,7 +215,7 @@ class Shim:
         if message.kind == protocol.EV_READY:
             self.room_pid = message.a
             if descriptors:
-                self.netlink = descriptors[0]
+                self._netlink = descriptors[0]
             if not self.ready.done():
                 self.ready.set_result(None)
         elif message.kind in (protocol.EV_STARTED, protocol.EV_STATUS):
@@ -231,7 +240,7 @@ class Shim:
         if not self.ready.done():
             self.ready.set_exception(error)
             self.ready.exception()
-        self.release_network()
+        self._close_network()
 
     def _ended(self) -> None:
         self._loop.remove_reader(self._pidfd)

@@ -10,11 +10,11 @@ from casemate.oci.runtime import Device, Mount, RuntimeSpec
 from casemate.runtime.mountoptions import NODEV, NOEXEC, NOSUID, RDONLY, MountOptions, parse
 from casemate.runtime.namespaces import cgroup, devices, identity, root
 from casemate.runtime.namespaces.cgroup import CgroupView
-from casemate.runtime.namespaces.identity import Filter
 from casemate.runtime.namespaces.mounts import FILE, REAL_DIRECTORY, bound, filesystem, placed
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
 from casemate.snapshot.mounts import RootMount
+from casemate.walls.seccomp_filter import Filter
 
 # linux/sched.h.
 CLONE_FLAGS = {
@@ -63,7 +63,7 @@ class Container(NamedTuple):
     spec: RuntimeSpec
     root: RootMount
     procs: tuple[str, ...] = ()
-    filter: Filter = Filter()
+    seccomp: Filter | None = None
     stdio: Stdio = Stdio()
     init: bool = False
     directories: Mapping[str, bool] = {}
@@ -114,9 +114,21 @@ def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
         else:
             register, kind = _STANDARD[mount.destination]
             yield from filesystem(register, kind, parse(mount.options, mount.destination))
+    for name, value in spec.linux.sysctl.items():
+        if _is_early(name):
+            yield _sysctl(name, value)
     # What covers a masked directory: nothing, and nothing can be put there.
     cover = MountOptions(set=RDONLY | NOSUID | NODEV | NOEXEC, data=("mode=555", "size=4k"))
     yield from filesystem("empty", "tmpfs", cover)
+
+
+def _is_early(name: str) -> bool:
+    """Tell whether a setting must be there before the first interface is."""
+    return name.startswith(("net.ipv4.conf.default.", "net.ipv6.conf.default."))
+
+
+def _sysctl(name: str, value: str) -> Step:
+    return step("write", "proc", "sys/" + name.replace(".", "/"), value.encode())
 
 
 def _is_standard(mount: Mount) -> bool:
@@ -134,7 +146,8 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
     if spec.process.terminal:
         yield from _terminal(spec)
     for name, value in spec.linux.sysctl.items():
-        yield step("write", "proc", "sys/" + name.replace(".", "/"), value.encode())
+        if not _is_early(name):
+            yield _sysctl(name, value)
     yield from _covers(spec)
     yield step("target", "cwd", "root", spec.process.cwd, 0, 0o755)
     yield step("close", "cwd")
@@ -144,7 +157,7 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
     if spec.domainname:
         yield step("domainname", spec.domainname)
     yield step("keyring", "_casemate")
-    yield from identity.taken(spec.process, container.filter)
+    yield from identity.taken(spec.process, container.seccomp)
     yield from identity.started(spec.process, init=container.init)
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from casemate.oci.runtime import Process
 from casemate.runtime.namespaces import identity
 from casemate.runtime.namespaces.container import CLONE_FLAGS
-from casemate.runtime.namespaces.identity import Filter
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
+from casemate.walls.seccomp_filter import Filter
 
 _DEVPTS_MAGIC = 0x1CD1  # linux/magic.h
 _O_PATH = 0o10000000
@@ -26,7 +26,7 @@ class Execution(NamedTuple):
     process: Process
     namespaces: frozenset[str]
     procs: tuple[str, ...] = ()
-    filter: Filter = Filter()
+    seccomp: Filter | None = None
     stdio: Stdio = Stdio(log=False, stdin_once=True)
 
 
@@ -49,7 +49,7 @@ def _inside(execution: Execution) -> Iterator[Step]:
     yield step("setns", "container", flags)
     if process.terminal:
         yield from _terminal(process)
-    yield from identity.taken(process, execution.filter)
+    yield from identity.taken(process, execution.seccomp)
     yield from identity.started(process, init=False)
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from casemate.errors import InvalidArgument
 from casemate.linux import capabilities
 from casemate.oci.runtime import Process, Rlimit
 from casemate.runtime.steps import Step, step
+from casemate.walls.seccomp_filter import Filter
 
 # asm-generic/resource.h.
 _RESOURCES = {
@@ -37,14 +37,7 @@ _RESOURCES = {
 }
 
 
-class Filter(NamedTuple):
-    """An assembled seccomp filter; empty code loads none. ``flags`` are SECCOMP_FILTER_FLAG_*."""
-
-    code: bytes = b""
-    flags: int = 0
-
-
-def taken(process: Process, filter_: Filter) -> Iterator[Step]:
+def taken(process: Process, seccomp: Filter | None) -> Iterator[Step]:
     """Become the user of ``process``, with its limits, capabilities and filter."""
     yield from (_rlimit(r) for r in process.rlimits)
     user = process.user
@@ -59,8 +52,8 @@ def taken(process: Process, filter_: Filter) -> Iterator[Step]:
     yield step("chdir", process.cwd)
     if process.no_new_privileges:
         yield step("no_new_privs")
-    if filter_.code:
-        yield step("seccomp", filter_.flags, filter_.code)
+    if seccomp:
+        yield step("seccomp", seccomp.flags, seccomp.program)
     yield step(
         "capabilities",
         capabilities.mask(sets.effective),

@@ -1,0 +1,61 @@
+"""Attach a client's connection to a container's streams."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from casemate.engine.engine import Engine
+from casemate.engine.live import Client
+from casemate.engine.records import Record
+from casemate.engine.terminal import resized
+from casemate.errors import Conflict
+from casemate.supervise import protocol
+from casemate.supervise.connection import Gone
+
+
+def flags(*, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> int:
+    """Return the flags of an attach; without a terminal the two streams are framed."""
+    return (
+        protocol.ATTACH_STDIN * stdin
+        | protocol.ATTACH_STDOUT * stdout
+        | protocol.ATTACH_STDERR * stderr
+        | protocol.ATTACH_FRAMED * (not tty)
+    )
+
+
+def check(engine: Engine, record: Record) -> None:
+    """Refuse before the connection leaves HTTP. Raises Conflict for a frozen container."""
+    if engine.current(record).state.status == "paused":
+        raise Conflict(f"container {record.id} is paused, unpause the container before attach")
+
+
+async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
+    """Give the stream socket ``descriptor`` to the container's first process; it is owned here.
+
+    A container that does not run yet gets it at its start, so that no byte is missed.
+    """
+    live = engine.live(record.id)
+    if live.shim is None or live.exit.done():
+        if engine.current(record).state.status in ("created", "exited"):
+            live.clients.append(Client(descriptor, wanted))
+        else:
+            os.close(descriptor)
+        return
+    try:
+        await live.shim.attach(0, descriptor, wanted)
+    except Gone:
+        pass  # it has just ended: the closed connection says so
+    except OSError as error:
+        if error.errno != errno.ESRCH:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+async def resize(engine: Engine, record: Record, rows: int, columns: int) -> None:
+    """Set the size of the container's terminal. Raises Conflict when it does not run."""
+    live = engine.live(record.id)
+    if live.shim is None or not engine.current(record).active:
+        raise Conflict(f"container {record.id} is not running")
+    await resized(live.shim.resize(0, rows, columns), record.name)

@@ -1,0 +1,113 @@
+"""Create a container: everything is checked, its writable layer is made, and it is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from typing import NamedTuple
+
+from casemate.engine import merge, mountpoints, names, networking, security, translate, unsupported
+from casemate.engine.clock import now_ns
+from casemate.engine.engine import Engine
+from casemate.engine.model import Config, CreateRequest, HostConfig, arguments, config_of
+from casemate.engine.records import Fixed, Record, State
+from casemate.engine.resources import resources
+from casemate.engine.signals import number as signal_number
+from casemate.errors import InvalidArgument, NotFound, from_os
+from casemate.image.store import Image
+
+
+class Created(NamedTuple):
+    """A new container, and what its maker should know."""
+
+    record: Record
+    warnings: tuple[str, ...] = ()
+
+
+async def create(engine: Engine, request: CreateRequest, name: str = "") -> Created:
+    """Create a container as ``request`` says. Raises NotFound for an image that is not here."""
+    record = describe(engine, request, name)
+    engine.rooms.refill()  # a start usually follows: a room can be ready by then
+    mountpoints.make_sources(record.fixed.host)
+    await asyncio.get_running_loop().run_in_executor(None, _make, engine, record)
+    engine.events.publish("container", "create", record.id, attributes(record))
+    return Created(record)
+
+
+def describe(engine: Engine, request: CreateRequest, name: str = "") -> Record:
+    """Return the record that ``request`` would become, without making anything."""
+    config, host = config_of(request), request.host_config
+    unsupported.refuse(config, host, request.networking_config)
+    image = _image(engine, config)
+    full = merge.merged(config, image.config.config)
+    _check(engine, full, host)
+    return Record(
+        id=names.new_id(),
+        name=names.checked(name) if name else names.generated(engine.records.is_name_taken),
+        created_ns=now_ns(),
+        fixed=Fixed(
+            config=full,
+            host=host,
+            image=image.id,
+            manifest=image.manifest,
+            layers=image.layers,
+            args=merge.command(full),
+            mounts=mountpoints.parse(host),
+            platform=image.config.os,
+        ),
+        state=State(),
+    )
+
+
+def _image(engine: Engine, config: Config) -> Image:
+    if not config.image:
+        raise InvalidArgument("no image specified")
+    image = engine.images.find(config.image)
+    if image.config.os != "linux":
+        raise InvalidArgument(
+            f"image {config.image} is for {image.config.os}: only linux images can run here"
+        )
+    return image
+
+
+def _check(engine: Engine, config: Config, host: HostConfig) -> None:
+    """Refuse now what the start would refuse: a container that cannot start helps nobody."""
+    translate.directory(config.working_dir)
+    translate.profile_of(host, engine.machine)
+    security.parse(host.security_opt)
+    resources(host)
+    networking.check(host, config)
+    if config.stop_signal:
+        signal_number(config.stop_signal)
+    for entry in arguments(config.cmd) or ():
+        if "\0" in entry:
+            raise InvalidArgument("invalid command: an argument has a NUL")
+
+
+def _make(engine: Engine, record: Record) -> None:
+    """Make the state directory and the writable layer; the record makes them a container."""
+    directory = engine.paths.container(record.id)
+    try:
+        os.mkdir(directory, 0o700)
+        engine.snapshots.prepare(record.id, record.fixed.layers)
+        engine.records.add(record)
+    except OSError as error:
+        _undo(engine, record.id)
+        raise from_os(error, f"cannot create container {record.name}") from error
+    except BaseException:
+        _undo(engine, record.id)
+        raise
+
+
+def _undo(engine: Engine, id_: str) -> None:
+    with contextlib.suppress(NotFound):
+        engine.snapshots.remove(id_)
+    shutil.rmtree(engine.paths.container(id_), ignore_errors=True)
+
+
+def attributes(record: Record) -> dict[str, str]:
+    """Return what an event tells about the container."""
+    labels = record.fixed.config.labels or {}
+    return {**labels, "image": record.fixed.config.image, "name": record.name}

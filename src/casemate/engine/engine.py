@@ -1,0 +1,149 @@
+"""The engine: its stores, its networks, its rooms, and the containers that live.
+
+Only what the use cases share is here; each use case is a module of its own that takes the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import OrderedDict
+from collections.abc import Coroutine
+from typing import NamedTuple
+
+from casemate.content.store import ContentStore
+from casemate.database import Database
+from casemate.engine.events import Events
+from casemate.engine.live import Live
+from casemate.engine.networking import Networking
+from casemate.engine.paths import Paths
+from casemate.engine.records import Record, Records
+from casemate.engine.rooms import Rooms
+from casemate.engine.rootfs import Users
+from casemate.engine.watching import Watching
+from casemate.errors import NotFound
+from casemate.image.store import ImageStore
+from casemate.layer.store import LayerStore
+from casemate.linux.cgroups import Cgroups
+from casemate.oci.runtime import Seccomp
+from casemate.registry.config import RegistryConfig
+from casemate.runtime.namespaces.container import Host
+from casemate.snapshot.snapshots import Snapshotter
+from casemate.supervise.program import Program
+from casemate.walls import seccomp_filter
+from casemate.walls.machine import Machine
+from casemate.walls.seccomp_filter import Filter
+
+_FILTERS = 64
+
+
+class Settings(NamedTuple):
+    """What whoever starts an engine decides. ``idle_s`` 0 stays for ever."""
+
+    paths: Paths
+    name: str = "casemate"
+    warm_rooms: int = 2
+    idle_s: float = 0
+    log_bytes: int = 20 << 20
+    log_files: int = 5
+    registry: RegistryConfig = RegistryConfig()
+
+
+class Engine:
+    """What the use cases work with. Made by the composition root (daemon.py)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        machine: Machine,
+        host: Host,
+        cgroups: Cgroups,
+        images: ImageStore,
+        snapshots: Snapshotter,
+        networking: Networking,
+        program: Program,
+    ) -> None:
+        self.settings = settings
+        self.database = database
+        self.machine = machine
+        self.host = host
+        self.cgroups = cgroups
+        self.images = images
+        self.snapshots = snapshots
+        self.networking = networking
+        self.program = program
+        self.records = Records(database)
+        self.users = Users(host.root_place, new_api=host.overlay_layers)
+        self.events = Events()
+        self.watching = Watching()
+        self.rooms: Rooms  # made when the first container can be planned; see daemon.py
+        self._live: dict[str, Live] = {}
+        self._filters: OrderedDict[str, Filter] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def paths(self) -> Paths:
+        """Where this engine keeps things."""
+        return self.settings.paths
+
+    @property
+    def content(self) -> ContentStore:
+        """The blobs."""
+        return self.images.content
+
+    @property
+    def layers(self) -> LayerStore:
+        """The layers."""
+        return self.images.layers
+
+    def live(self, id_: str) -> Live:
+        """Return the living side of the container ``id_``."""
+        live = self._live.get(id_)
+        if live is None:
+            live = self._live[id_] = Live(id_)
+        return live
+
+    def forget(self, id_: str) -> None:
+        """Let go of the living side of a container that is removed."""
+        self._live.pop(id_, None)
+
+    def lives(self) -> list[Live]:
+        """Return all living sides."""
+        return list(self._live.values())
+
+    def current(self, record: Record) -> Record:
+        """Return the record as it is now. Raises NotFound when it was removed meanwhile."""
+        found = self.records.get(record.id)
+        if found is None:
+            raise NotFound(f"No such container: {record.name}")
+        return found
+
+    def filter(self, seccomp: Seccomp | None) -> Filter | None:
+        """Return the assembled filter of a seccomp profile; the last ones are remembered."""
+        if seccomp is None:
+            return None
+        key = seccomp_filter.cache_key(seccomp, self.machine.architecture)
+        found = self._filters.get(key)
+        if found is None:
+            found = seccomp_filter.build(seccomp, self.machine.architecture)
+            self._filters[key] = found
+            if len(self._filters) > _FILTERS:
+                self._filters.popitem(last=False)
+        return found
+
+    def background(self, work: Coroutine[None, None, None]) -> None:
+        """Run ``work`` beside everything else; it handles its own errors."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def settled(self) -> None:
+        """Wait until nothing runs in the background."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    def state_directory(self, id_: str) -> int:
+        """Return a descriptor of the container's state directory."""
+        return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,222 @@
+"""Run one more process in a container."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+
+import msgspec
+
+from casemate.engine import attach as attaching
+from casemate.engine import translate
+from casemate.engine.create import attributes
+from casemate.engine.engine import Engine
+from casemate.engine.launch import NotStarted
+from casemate.engine.live import Exec, ExecConfig, Live
+from casemate.engine.records import Record
+from casemate.engine.rooms import attach as attach_steps
+from casemate.engine.terminal import resized
+from casemate.errors import Conflict, InvalidArgument, NotFound
+from casemate.oci.runtime import ConsoleSize
+from casemate.runtime.namespaces import execute as executions
+from casemate.runtime.namespaces.execute import Execution
+from casemate.runtime.plan import Plan, Stdio
+from casemate.spec import environment
+from casemate.spec.identity import Identity
+from casemate.spec.make import process as make_process
+from casemate.spec.options import Options
+from casemate.supervise.connection import Gone
+from casemate.supervise.shim import Shim, Started, StepFailed
+
+_KEPT = 1000
+
+
+def create(engine: Engine, record: Record, config: ExecConfig) -> Exec:
+    """Describe an exec; it runs when it is started. Raises Conflict, InvalidArgument."""
+    status = engine.current(record).state.status
+    if status == "paused":
+        raise Conflict(f"container {record.name} is paused, unpause the container before exec")
+    if status != "running":
+        raise Conflict(f"container {record.id} is not running")
+    if not config.cmd or not config.cmd[0]:
+        raise InvalidArgument("no exec command specified")
+    live = engine.live(record.id)
+    if len(live.execs) >= _KEPT:
+        _forget_oldest(live)
+    exec_ = Exec(secrets.token_hex(32), record.id, live.next_number(), config)
+    live.execs[exec_.id] = exec_
+    _keep_nursery(engine, record, live)
+    shown = " ".join(config.cmd)
+    detail = {**attributes(record), "execID": exec_.id}
+    engine.events.publish("container", f"exec_create: {shown}", record.id, detail)
+    return exec_
+
+
+def find(engine: Engine, id_: str) -> Exec:
+    """Return the exec with this id. Raises NotFound."""
+    for live in engine.lives():
+        if id_ in live.execs:
+            return live.execs[id_]
+    raise NotFound(f"No such exec instance: {id_[:80]}")
+
+
+async def start(engine: Engine, exec_: Exec, client: int | None, tty: bool) -> None:
+    """Start the exec, its streams on the socket ``client`` if there is one (owned by the caller).
+
+    Raises Conflict when it was started before or the container does not run, NotStarted when the
+    program cannot be executed.
+    """
+    record = engine.records.find(exec_.container)
+    live = engine.live(record.id)
+    if exec_.started:
+        raise Conflict(f"exec instance {exec_.id} has already run")
+    if live.shim is None or engine.current(record).state.status != "running":
+        raise Conflict(f"container {record.id} is not running")
+    exec_.started = True
+    shim = live.shim
+    plan = _plan(engine, record, live, exec_, attached=client is not None)
+    try:
+        if client is not None:
+            config = exec_.config
+            wanted = attaching.flags(
+                stdin=config.attach_stdin,
+                stdout=config.attach_stdout,
+                stderr=config.attach_stderr,
+                tty=tty,
+            )
+            await shim.attach(exec_.number, client, wanted)
+        started = await _started(shim, exec_, plan)
+    except NotStarted as error:
+        exec_.exit_code = error.exit_code
+        exec_.ended.set_result(error.exit_code)
+        raise
+    exec_.pid = started.pid
+    shown = " ".join(exec_.config.cmd or ())
+    detail = {**attributes(record), "execID": exec_.id}
+    engine.events.publish("container", f"exec_start: {shown}", record.id, detail)
+    engine.background(_follow(engine, record, shim, exec_))
+
+
+async def _started(shim: Shim, exec_: Exec, plan: Plan) -> Started:
+    try:
+        return await shim.execute(exec_.number, plan.whole_file())
+    except StepFailed as failure:
+        raise _explained(failure, plan) from failure
+    except Gone as error:
+        raise Conflict(f"container {exec_.container} is not running") from error
+
+
+def _explained(failure: StepFailed, plan: Plan) -> NotStarted:
+    """Return the failure of a step in Docker's words."""
+    prefix = "OCI runtime exec failed: exec failed: unable to start container process: "
+    item = plan.inside[failure.number] if failure.number < len(plan.inside) else None
+    reason = os.strerror(failure.code).lower()
+    if item and item.op == "exec":
+        name = failure.about
+        if failure.code == errno.ENOENT and "/" not in name:
+            return NotStarted(f'{prefix}exec: "{name}": executable file not found in $PATH', 127)
+        code = 127 if failure.code in (errno.ENOENT, errno.ENOTDIR) else 126
+        return NotStarted(f'{prefix}exec: "{name}": {reason}', code)
+    if item and item.op == "chdir":
+        return NotStarted(f'{prefix}chdir to cwd ("{failure.about}") failed: {reason}', 126)
+    return NotStarted(f"{prefix}step {failure.number}: {failure.message.lower()}", 126)
+
+
+async def _follow(engine: Engine, record: Record, shim: Shim, exec_: Exec) -> None:
+    try:
+        exit_ = await shim.process(exec_.number).exited
+    except Gone:
+        return  # the container's own end says so
+    exec_.exit_code = exit_.code
+    if not exec_.ended.done():
+        exec_.ended.set_result(exit_.code)
+    try:
+        await shim.forget(exec_.number)
+    except (Gone, OSError):
+        pass  # it has ended as well
+    detail = {**attributes(record), "execID": exec_.id, "exitCode": str(exit_.code)}
+    engine.events.publish("container", "exec_die", record.id, detail)
+
+
+async def resize(engine: Engine, exec_: Exec, rows: int, columns: int) -> None:
+    """Set the size of the exec's terminal. Raises Conflict."""
+    shim = engine.live(exec_.container).shim
+    if shim is None or exec_.ended.done() or not exec_.started:
+        raise Conflict(f"exec instance {exec_.id} is not running")
+    await resized(shim.resize(exec_.number, rows, columns), "the exec")
+
+
+def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: bool) -> Plan:
+    config, host = exec_.config, record.fixed.host
+    options = _options(engine, record, live, config)
+    profile = translate.profile_of(host, engine.machine)
+    cgroup = engine.cgroups.at(engine.current(record).state.cgroup)
+    execution = Execution(
+        process=make_process(options, profile),
+        namespaces=options.namespaces,
+        seccomp=engine.filter(options.seccomp),
+        stdio=Stdio(
+            tty=config.tty,
+            stdin=config.attach_stdin and attached,
+            stdin_once=True,
+            log=False,
+        ),
+    )
+    return executions.plan(execution)._replace(outside=attach_steps(cgroup))
+
+
+def _options(engine: Engine, record: Record, live: Live, config: ExecConfig) -> Options:
+    """Return the container's own options, with what the exec says otherwise."""
+    own = record.fixed.config
+    host = record.fixed.host
+    if config.privileged:
+        host = msgspec.structs.replace(host, privileged=True)
+    as_asked = msgspec.structs.replace(
+        own, working_dir=config.working_dir or own.working_dir, tty=config.tty
+    )
+    fixed = msgspec.structs.replace(record.fixed, config=as_asked, host=host)
+    asked = msgspec.structs.replace(record, fixed=fixed)
+    identity = _identify(engine, record, live, config.user or own.user)
+    options = translate.options(asked, identity, engine.machine, cgroup="", files=())
+    size = config.console_size
+    return options._replace(
+        args=tuple(config.cmd or ()),
+        env=environment.merged(options.env, tuple(config.env or ())),
+        console_size=ConsoleSize(*size) if size else None,
+    )
+
+
+def _identify(engine: Engine, record: Record, live: Live, user: str) -> Identity:
+    """Return who the exec runs as, by the user databases as they are now."""
+    groups = tuple(record.fixed.host.group_add or ())
+    assert live.shim
+    # The first process cannot be another's: the supervisor has not waited for it yet.
+    root = os.open(f"/proc/{live.shim.room_pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return engine.users.identify_at(root, user, groups)
+    finally:
+        os.close(root)
+
+
+def _keep_nursery(engine: Engine, record: Record, live: Live) -> None:
+    """Have the next exec born in the container's cgroups, while the client comes back for it."""
+    if live.shim is None or engine.cgroups.fast_attach:
+        return
+    cgroup = engine.cgroups.at(engine.current(record).state.cgroup)
+    engine.background(_start_nursery(live.shim, Plan((), outside=attach_steps(cgroup))))
+
+
+async def _start_nursery(shim: Shim, plan: Plan) -> None:
+    try:
+        await shim.nursery(plan.whole_file())
+    except (Gone, OSError):
+        pass  # without it an exec is moved into the cgroups: slower, not wrong
+
+
+def _forget_oldest(live: Live) -> None:
+    for id_, exec_ in list(live.execs.items()):
+        if exec_.ended.done():
+            del live.execs[id_]
+            return
+    raise Conflict(f"the container has {_KEPT} execs that have not ended")

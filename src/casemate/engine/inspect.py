@@ -1,0 +1,280 @@
+"""A container as the API describes it: whole (inspect) and in one line (list).
+
+Source: Docker Engine API v1.47, ContainerInspectResponse and ContainerSummary.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from casemate.engine.clock import ZERO, now_ns, rfc3339
+from casemate.engine.engine import Engine
+from casemate.engine.networking import mode_of
+from casemate.engine.records import MountPoint, Port, Record
+
+_STATES = {"running": "Up", "paused": "Up", "exited": "Exited", "dead": "Dead"}
+
+
+def whole(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any]:
+    """Return everything about the container."""
+    directory = engine.paths.container(record.id)
+    host = msgspec.to_builtins(record.fixed.host)
+    host["NetworkMode"] = mode_of(record.fixed.host, record.fixed.config)
+    host["LogConfig"]["Type"] = host["LogConfig"]["Type"] or "json-file"
+    host["RestartPolicy"]["Name"] = host["RestartPolicy"]["Name"] or "no"
+    document: dict[str, Any] = {
+        "Id": record.id,
+        "Created": rfc3339(record.created_ns),
+        "Path": record.fixed.args[0],
+        "Args": list(record.fixed.args[1:]),
+        "State": _state(record),
+        "Image": record.fixed.image or "",
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": f"{directory}/log.json",
+        "Name": f"/{record.name}",
+        "RestartCount": record.state.restart_count,
+        "Driver": engine.snapshots.name,
+        "Platform": record.fixed.platform,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": _exec_ids(engine, record),
+        "HostConfig": host,
+        "GraphDriver": {"Name": engine.snapshots.name, "Data": None},
+        "Mounts": [_mount(point) for point in record.fixed.mounts],
+        "Config": _config(record),
+        "NetworkSettings": _networks(engine, record),
+        "Cgroup": record.state.cgroup,
+    }
+    if size:
+        written = engine.snapshots.usage(record.id)
+        document["SizeRw"] = written
+        document["SizeRootFs"] = written + image_size(engine, record)
+    return document
+
+
+def _state(record: Record) -> dict[str, Any]:
+    state = record.state
+    return {
+        "Status": state.status,
+        "Running": record.active,
+        "Paused": state.status == "paused",
+        "Restarting": state.status == "restarting",
+        "OOMKilled": state.oom_killed,
+        "Dead": state.status == "dead",
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": rfc3339(state.started_ns),
+        "FinishedAt": rfc3339(state.finished_ns) if state.finished_ns else ZERO,
+    }
+
+
+def _config(record: Record) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(record.fixed.config)
+    document["Hostname"] = document["Hostname"] or record.short
+    if document["Healthcheck"] is None:
+        del document["Healthcheck"]
+    return document
+
+
+def _exec_ids(engine: Engine, record: Record) -> list[str] | None:
+    running = [
+        e.id for e in engine.live(record.id).execs.values() if e.started and not e.ended.done()
+    ]
+    return running or None
+
+
+def _mount(point: MountPoint) -> dict[str, Any]:
+    document = {
+        "Type": point.type,
+        "Source": point.source,
+        "Destination": point.destination,
+        "Mode": point.mode,
+        "RW": point.writable,
+        "Propagation": point.propagation,
+    }
+    return document | ({"Name": point.name, "Driver": "local"} if point.name else {})
+
+
+def _networks(engine: Engine, record: Record) -> dict[str, Any]:
+    mode = mode_of(record.fixed.host, record.fixed.config)
+    place = engine.networking.endpoint(record.id) if record.active else None
+    settings = _endpoint_settings(*place) if place else _no_endpoint()
+    if not place and mode in ("none", "host"):
+        settings["NetworkID"] = engine.networking.store.network(mode).id
+    ports = _port_map(record)
+    document: dict[str, Any] = {
+        "Bridge": "",
+        "SandboxID": record.id if record.active else "",
+        "SandboxKey": f"/proc/{record.state.pid}/ns/net" if record.active else "",
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "Ports": ports,
+        "Networks": {mode: settings},
+    }
+    same = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress")
+    for key in (*same, "IPPrefixLen", "IPv6Gateway", "MacAddress"):
+        document[key] = settings[key] if mode == "bridge" else type(settings[key])()
+    return document
+
+
+def _no_endpoint() -> dict[str, Any]:
+    return {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "MacAddress": "",
+        "DriverOpts": None,
+        "NetworkID": "",
+        "EndpointID": "",
+        "Gateway": "",
+        "IPAddress": "",
+        "IPPrefixLen": 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+    }
+
+
+def _endpoint_settings(network: Any, endpoint: Any) -> dict[str, Any]:
+    settings = _no_endpoint()
+    settings |= {
+        "NetworkID": network.id,
+        "EndpointID": endpoint.container,
+        "MacAddress": endpoint.mac,
+    }
+    for address in endpoint.addresses:
+        if address.version == 4:
+            settings["IPAddress"] = str(address.ip)
+            settings["IPPrefixLen"] = address.network.prefixlen
+        else:
+            settings["GlobalIPv6Address"] = str(address.ip)
+            settings["GlobalIPv6PrefixLen"] = address.network.prefixlen
+    for gateway in endpoint.gateways:
+        settings["Gateway" if gateway.version == 4 else "IPv6Gateway"] = str(gateway)
+    return settings
+
+
+def _port_map(record: Record) -> dict[str, Any]:
+    """Return the exposed and the published ports, these with where they are on the host."""
+    ports: dict[str, Any] = {}
+    if not record.active:
+        return ports
+    for exposed in record.fixed.config.exposed_ports or {}:
+        ports[exposed] = None
+    for port in record.state.ports:
+        key = f"{port.container_port}/{port.protocol}"
+        ports[key] = ports.get(key) or []
+        ports[key].append({"HostIp": port.host_address, "HostPort": str(port.host_port)})
+    return ports
+
+
+def line(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any]:
+    """Return the container as one line of a list."""
+    mode = mode_of(record.fixed.host, record.fixed.config)
+    place = engine.networking.endpoint(record.id) if record.active else None
+    document: dict[str, Any] = {
+        "Id": record.id,
+        "Names": [f"/{record.name}"],
+        "Image": record.fixed.config.image,
+        "ImageID": record.fixed.image or "",
+        "Command": " ".join(_quoted(arg) for arg in record.fixed.args),
+        "Created": record.created_ns // 1_000_000_000,
+        "Ports": [_port_line(port) for port in record.state.ports] or _exposed_lines(record),
+        "Labels": record.fixed.config.labels or {},
+        "State": record.state.status,
+        "Status": status_text(record),
+        "HostConfig": {"NetworkMode": mode},
+        "NetworkSettings": {
+            "Networks": {mode: _endpoint_settings(*place) if place else _no_endpoint()}
+        },
+        "Mounts": [_mount(point) for point in record.fixed.mounts],
+    }
+    if size:
+        written = engine.snapshots.usage(record.id)
+        document["SizeRw"] = written
+        document["SizeRootFs"] = written + image_size(engine, record)
+    return document
+
+
+def image_size(engine: Engine, record: Record) -> int:
+    """Return the bytes of the image's layers."""
+    return sum(engine.layers.get(d).size_bytes for d in record.fixed.layers)
+
+
+def _quoted(arg: str) -> str:
+    return f"'{arg}'" if " " in arg else arg
+
+
+def _port_line(port: Port) -> dict[str, Any]:
+    return {
+        "IP": port.host_address,
+        "PrivatePort": port.container_port,
+        "PublicPort": port.host_port,
+        "Type": port.protocol,
+    }
+
+
+def _exposed_lines(record: Record) -> list[dict[str, Any]]:
+    if not record.active:
+        return []
+    lines = []
+    for text in sorted(record.fixed.config.exposed_ports or {}):
+        number, _, protocol = text.partition("/")
+        if number.isdigit():
+            lines.append({"PrivatePort": int(number), "Type": protocol or "tcp"})
+    return lines
+
+
+def status_text(record: Record) -> str:
+    """Return the state as docker ps words it: ``Up 5 minutes``, ``Exited (0) 2 hours ago``."""
+    state = record.state
+    if state.status == "created":
+        return "Created"
+    if state.status == "dead":
+        return "Dead"
+    if state.status == "removing":
+        return "Removal In Progress"
+    if record.active:
+        paused = " (Paused)" if state.status == "paused" else ""
+        return f"Up {duration((now_ns() - state.started_ns) / 1e9)}{paused}"
+    ago = duration(time.time() - state.finished_ns / 1e9)
+    return f"Exited ({state.exit_code}) {ago} ago"
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words. Source: docker/go-units, HumanDuration."""
+    whole_seconds = int(seconds)
+    if whole_seconds < 1:
+        return "Less than a second"
+    if whole_seconds == 1:
+        return "1 second"
+    if whole_seconds < 60:
+        return f"{whole_seconds} seconds"
+    minutes = whole_seconds // 60
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    hours = int(seconds / 3600 + 0.5)
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"

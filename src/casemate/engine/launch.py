@@ -1,0 +1,189 @@
+"""Start a container: a room, its limits, its network, its plan; all undone when a part fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+
+from casemate.engine import run
+from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
+from casemate.engine.create import attributes
+from casemate.engine.engine import Engine
+from casemate.engine.live import Live
+from casemate.engine.networking import Joined
+from casemate.engine.records import Record
+from casemate.engine.rooms import Room, discard
+from casemate.engine.translate import hostname_of
+from casemate.errors import Conflict, Error, FailedPrecondition, from_os
+from casemate.network.binding import Ours
+from casemate.runtime.plan import Plan
+from casemate.supervise.connection import Gone
+from casemate.supervise.shim import Started, StepFailed
+
+
+class NotStarted(Error):
+    """The container was not started; ``exit_code`` is what a shell would say: 127, 126, 125."""
+
+    def __init__(self, message: str, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
+async def start(engine: Engine, record: Record) -> None:
+    """Start the container. Starting one that runs is no error, as with Docker.
+
+    Raises NotStarted, or what making the bundle, joining networks and binding ports raise.
+    """
+    live = engine.live(record.id)
+    async with live.lock:
+        record = engine.current(record)
+        if record.state.status == "running":
+            return
+        if record.state.status == "paused":
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if record.state.status in ("removing", "dead"):
+            raise FailedPrecondition(
+                f"container {record.name} is {record.state.status} and cannot be started"
+            )
+        if live.released is not None:
+            await live.released  # the last run's supervisor still has the root mounted
+        try:
+            await _start(engine, record, live)
+        except BaseException as error:
+            _failed(engine, record, live, error)
+            raise
+        engine.events.publish("container", "start", record.id, attributes(record))
+
+
+async def _start(engine: Engine, record: Record, live: Live) -> None:
+    with contextlib.ExitStack() as undo:
+        undo.callback(live.drop_clients)
+        try:
+            root = engine.snapshots.mounts(record.id)
+            identity = identify(engine, record, root)
+        except OSError as error:
+            raise from_os(error, f"cannot start container {record.name}") from error
+        bundle = make_bundle(engine, record, root, identity)
+        joined = engine.networking.join(record, _taken(engine))
+        undo.callback(joined.close)
+        left = undo.enter_context(contextlib.ExitStack())
+        left.callback(engine.networking.leave, record)
+        _write_files(engine, record, joined)
+        room = await engine.rooms.take(bundle.plan, record.fixed.host.cgroup_parent)
+        try:
+            await _enter(engine, record, live, room, bundle, joined)
+        except BaseException:
+            live.shim = None
+            await discard(room)
+            raise
+        left.pop_all()
+        engine.rooms.refill()
+
+
+async def _enter(
+    engine: Engine, record: Record, live: Live, room: Room, bundle: Bundle, joined: Joined
+) -> None:
+    """Give the room its limits, its network and its plan, and write down that it runs."""
+    shim = room.shim
+    room.cgroup.apply(bundle.spec.linux.resources)
+    # Written down first: after a crash this is how what was made is found again.
+    engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
+    if joined.endpoint:
+        engine.networking.attach(joined.endpoint, shim.room_pid, shim.take_network())
+    live.shim = shim
+    live.renew()
+    clients, live.clients = live.clients, []
+    try:
+        for client in clients:
+            await shim.attach(0, client.descriptor, client.flags)
+        started = await _released(engine, record, bundle.plan, room)
+    finally:
+        for client in clients:
+            os.close(client.descriptor)
+    if joined.published:
+        await shim.relay(live.next_number(), *joined.relay())
+    engine.records.change(
+        record.id,
+        status="running",
+        pid=started.pid,
+        exit_code=0,
+        error="",
+        oom_killed=False,
+        started_ns=started.at_ns,
+        finished_ns=0,
+    )
+    engine.background(run.follow(engine, record.id, live, room.cgroup))
+
+
+async def _released(engine: Engine, record: Record, plan: Plan, room: Room) -> Started:
+    state = engine.state_directory(record.id)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink("exit", dir_fd=state)
+        return await room.shim.start(plan.start_file(), state)
+    except StepFailed as failure:
+        raise explained(failure, plan) from failure
+    except Gone as error:
+        raise NotStarted(
+            f"cannot start container {record.name}: its supervisor ended", 125
+        ) from error
+    finally:
+        os.close(state)
+
+
+def explained(failure: StepFailed, plan: Plan) -> NotStarted:
+    """Return the failure of a step in Docker's words, with the step that failed."""
+    steps = plan.inside if failure.number < len(plan.inside) else plan.ahead
+    item = steps[failure.number] if failure.number < len(steps) else None
+    prefix = "failed to create task for container: "
+    if item and item.op == "exec":
+        name = failure.about
+        if failure.code == errno.ENOENT and "/" not in name:
+            return NotStarted(f'{prefix}exec: "{name}": executable file not found in $PATH', 127)
+        reason = os.strerror(failure.code).lower()
+        code = 127 if failure.code in (errno.ENOENT, errno.ENOTDIR) else 126
+        return NotStarted(f'{prefix}exec: "{name}": {_docker_reason(reason)}', code)
+    shown = f"step {failure.number} ({item.op if item else '?'})"
+    hint = "casemate plan shows the steps" if item else None
+    return NotStarted(f"{prefix}{shown}: {failure.message.lower()}", 125, hint)
+
+
+def _docker_reason(reason: str) -> str:
+    # Docker's clients look for these very words to choose their exit code.
+    return {"is a directory": "is a directory: permission denied"}.get(reason, reason)
+
+
+def _failed(engine: Engine, record: Record, live: Live, error: BaseException) -> None:
+    """Write down why the container did not start, as inspect shows it."""
+    code = error.exit_code if isinstance(error, NotStarted) else 128
+    if isinstance(error, asyncio.CancelledError) or engine.records.get(record.id) is None:
+        return
+    status = "exited" if record.state.started_ns else "created"
+    engine.records.change(
+        record.id, status=status, exit_code=code, error=str(error), cgroup="", ports=(), pid=0
+    )
+    if record.fixed.host.auto_remove:
+        engine.background(run.remove_by_itself(engine, record.id))
+    live.clients.clear()
+
+
+def _write_files(engine: Engine, record: Record, joined: Joined) -> None:
+    directory = engine.paths.container(record.id)
+    contents = engine.networking.files(record, joined, hostname_of(record))
+    wanted = file_names(record)
+    try:
+        for name, text in contents.items():
+            if name in wanted:
+                # The same file for all the container's life: it is mounted by its inode.
+                with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
+                    file.write(text)
+    except OSError as error:
+        raise from_os(error, f"cannot write the files of container {record.name}") from error
+
+
+def _taken(engine: Engine) -> Ours:
+    """Return what tells whether a port of the host is another container's."""
+    held = {(p.protocol, p.host_port) for r in engine.records.all() for p in r.state.ports}
+    return lambda protocol, _address, port: (protocol, port) in held

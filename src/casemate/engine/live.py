@@ -1,0 +1,84 @@
+"""What is known of a container only while the engine runs: its shim, who waits, who is attached."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import NamedTuple
+
+import msgspec
+
+from casemate.supervise.shim import Shim
+
+
+class Client(NamedTuple):
+    """A stream socket to hand to the shim; ``flags`` are ATTACH_ of supervise/protocol.py."""
+
+    descriptor: int
+    flags: int
+
+
+class ExecConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    """The body of an exec request. Source: Docker Engine API v1.47, ContainerExec."""
+
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    detach_keys: str = ""
+    tty: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | None = None
+    privileged: bool = False
+    user: str = ""
+    working_dir: str = ""
+    console_size: tuple[int, int] | None = None
+
+
+class Exec:
+    """One more process in a container. ``number`` is how the shim knows it."""
+
+    def __init__(self, id_: str, container: str, number: int, config: ExecConfig) -> None:
+        self.id = id_
+        self.container = container
+        self.number = number
+        self.config = config
+        self.pid = 0
+        self.started = False
+        self.exit_code: int | None = None
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+
+class Live:
+    """The living side of one container. ``lock`` serialises what changes its state."""
+
+    def __init__(self, id_: str) -> None:
+        self.id = id_
+        self.lock = asyncio.Lock()
+        self.shim: Shim | None = None
+        self.clients: list[Client] = []
+        self.execs: dict[str, Exec] = {}
+        loop = asyncio.get_running_loop()
+        #: Done with the exit code at the end of the present or next run; renewed at each start.
+        self.exit: asyncio.Future[int] = loop.create_future()
+        self.removed: asyncio.Future[int] = loop.create_future()
+        #: Done when the last run has given everything back; None before the first.
+        self.released: asyncio.Future[None] | None = None
+        self._last_number = 0
+
+    def renew(self) -> None:
+        """Begin a new run: who waits for its end waits on a new future."""
+        loop = asyncio.get_running_loop()
+        if self.exit.done():
+            self.exit = loop.create_future()
+        self.released = loop.create_future()
+
+    def next_number(self) -> int:
+        """Return a number that no exec or relay of this container has had."""
+        self._last_number += 1
+        return self._last_number
+
+    def drop_clients(self) -> None:
+        """Close the connections of clients that wait for a start that will not be."""
+        for client in self.clients:
+            os.close(client.descriptor)
+        self.clients.clear()

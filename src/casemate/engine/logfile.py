@@ -1,0 +1,121 @@
+"""The log that the shim writes: files of JSON lines, the oldest with the highest number.
+
+Source: shim/log.c; the format is that of Docker's json-file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_CHUNK = 256 << 10
+_HEAD = b'{"log":"'
+_STDOUT = b'","stream":"stdout","time":"'
+_STDERR = b'","stream":"stderr","time":"'
+#: "…Z"} behind the time, which always has nine digits.
+_TIME = 30
+_TAIL = len(_STDOUT) + _TIME + 2
+
+
+class Entry(NamedTuple):
+    """One entry: a line, or a part of a long one. ``stream`` is 1 or 2, ``time`` RFC 3339."""
+
+    stream: int
+    time: str
+    data: bytes
+
+
+def parse(line: bytes) -> Entry | None:
+    """Return the entry of one line, None for a line that was cut by a crash."""
+    middle = line[-_TAIL : -_TAIL + len(_STDOUT)]
+    if not line.startswith(_HEAD) or middle not in (_STDOUT, _STDERR) or line[-2:] != b'"}':
+        return None
+    body = line[len(_HEAD) : -_TAIL]
+    if b"\\" in body:
+        try:
+            # Bytes that were no UTF-8 are lone surrogates.
+            body = json.loads(b'"' + body + b'"').encode("utf-8", "surrogateescape")
+        except (ValueError, UnicodeEncodeError):
+            return None
+    stream = 1 if middle == _STDOUT else 2
+    return Entry(stream, line[-_TIME - 2 : -2].decode("ascii", "replace"), body)
+
+
+class LogReader:
+    """Reads a container's log from its beginning on, across rotations.
+
+    Files are held open, so what is rotated away while it is read is still read.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._rest = b""
+        self._files = deque(_open_all(directory))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield what is there and was not yielded yet; can be called again when there is more."""
+        while True:
+            if not self._files and not self._next_file():
+                return
+            for line in self._lines(self._files[0]):
+                entry = parse(line)
+                if entry:
+                    yield entry
+            if len(self._files) == 1 and not self._next_file():
+                return
+            os.close(self._files.popleft())
+            self._rest = b""
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popleft())
+
+    def _lines(self, file: int) -> Iterator[bytes]:
+        while chunk := os.read(file, _CHUNK):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            yield from lines
+
+    def _next_file(self) -> bool:
+        """Open the files that are newer than the last one; False when there are none."""
+        newest = os.fstat(self._files[-1]).st_ino if self._files else None
+        opened = _open_all(self._directory)
+        while opened and newest is not None and os.fstat(opened[0]).st_ino != newest:
+            os.close(opened.pop(0))
+        if opened and newest is not None:
+            os.close(opened.pop(0))
+        self._files.extend(opened)
+        return bool(opened)
+
+
+def _open_all(directory: str) -> list[int]:
+    """Open the log's files, the oldest first."""
+    numbers = [0]
+    for name in os.listdir(directory):
+        number = name.removeprefix("log.json.")
+        if name != number and number.isdigit():
+            numbers.append(int(number))
+    opened = []
+    for number in sorted(numbers, reverse=True):
+        name = f"log.json.{number}" if number else "log.json"
+        try:
+            opened.append(os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC))
+        except FileNotFoundError:
+            continue  # rotated between the listing and here: it is the next one now
+    return opened
+
+
+def last(entries: Iterator[Entry], lines: int) -> list[Entry]:
+    """Return the entries of the last ``lines`` lines."""
+    kept: deque[list[Entry]] = deque(maxlen=lines)
+    whole = True
+    for entry in entries:
+        if whole:
+            kept.append([])
+        if kept:
+            kept[-1].append(entry)
+        whole = entry.data.endswith(b"\n")
+    return [entry for line in kept for entry in line]

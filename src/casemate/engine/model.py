@@ -1,0 +1,202 @@
+"""What a container is asked to be: the engine's own words are those of the Docker Engine API.
+
+Source: Docker Engine API v1.47, definitions ContainerConfig, HostConfig, Resources,
+EndpointSettings. Every field is here, so that ``inspect`` gives back what was asked;
+``unsupported.py`` refuses by name the ones that are not executed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from casemate.oci.image import Healthcheck
+
+
+class _Struct(msgspec.Struct, frozen=True, rename="pascal"):
+    pass
+
+
+class Config(_Struct, frozen=True):
+    """The portable part: what would be the same on another host."""
+
+    hostname: str = ""
+    domainname: str = ""
+    user: str = ""
+    attach_stdin: bool = False
+    attach_stdout: bool = False
+    attach_stderr: bool = False
+    exposed_ports: dict[str, dict[str, Any]] | None = None
+    tty: bool = False
+    open_stdin: bool = False
+    stdin_once: bool = False
+    env: list[str] | None = None
+    cmd: list[str] | str | None = None
+    healthcheck: Healthcheck | None = None
+    args_escaped: bool = False
+    image: str = ""
+    volumes: dict[str, dict[str, Any]] | None = None
+    working_dir: str = ""
+    entrypoint: list[str] | str | None = None
+    network_disabled: bool = False
+    mac_address: str = ""
+    on_build: list[str] | None = None
+    labels: dict[str, str] | None = None
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    shell: list[str] | None = None
+
+
+class LogConfig(_Struct, frozen=True):
+    """Which log driver, and its options."""
+
+    type: str = ""
+    config: dict[str, str] | None = None
+
+
+class RestartPolicy(_Struct, frozen=True):
+    """What to do when the container ends."""
+
+    name: str = ""
+    maximum_retry_count: int = 0
+
+
+class PortBinding(_Struct, frozen=True):
+    """Where on the host a port is published."""
+
+    host_ip: str = msgspec.field(default="", name="HostIp")
+    host_port: str = ""
+
+
+class Ulimit(_Struct, frozen=True):
+    """A resource limit by its short name."""
+
+    name: str = ""
+    soft: int = 0
+    hard: int = 0
+
+
+class DeviceMapping(_Struct, frozen=True):
+    """A device of the host, inside the container."""
+
+    path_on_host: str = ""
+    path_in_container: str = ""
+    cgroup_permissions: str = ""
+
+
+class MountSpec(_Struct, frozen=True):
+    """One entry of ``--mount``."""
+
+    type: str = "volume"
+    source: str = ""
+    target: str = ""
+    read_only: bool = False
+    consistency: str = ""
+    bind_options: dict[str, Any] | None = None
+    volume_options: dict[str, Any] | None = None
+    image_options: dict[str, Any] | None = None
+    tmpfs_options: dict[str, Any] | None = None
+    cluster_options: dict[str, Any] | None = None
+
+
+class HostConfig(_Struct, frozen=True):
+    """The part that depends on this host. Sizes are in bytes, CPU times in microseconds."""
+
+    binds: list[str] | None = None
+    container_id_file: str = msgspec.field(default="", name="ContainerIDFile")
+    log_config: LogConfig = LogConfig()
+    network_mode: str = ""
+    port_bindings: dict[str, list[PortBinding] | None] | None = None
+    restart_policy: RestartPolicy = RestartPolicy()
+    auto_remove: bool = False
+    volume_driver: str = ""
+    volumes_from: list[str] | None = None
+    mounts: list[MountSpec] | None = None
+    console_size: tuple[int, int] = (0, 0)
+    annotations: dict[str, str] | None = None
+    cap_add: list[str] | None = None
+    cap_drop: list[str] | None = None
+    cgroupns_mode: str = ""
+    dns: list[str] | None = None
+    dns_options: list[str] | None = None
+    dns_search: list[str] | None = None
+    extra_hosts: list[str] | None = None
+    group_add: list[str] | None = None
+    ipc_mode: str = ""
+    cgroup: str = ""
+    links: list[str] | None = None
+    oom_score_adj: int = 0
+    pid_mode: str = ""
+    privileged: bool = False
+    publish_all_ports: bool = False
+    readonly_rootfs: bool = False
+    security_opt: list[str] | None = None
+    storage_opt: dict[str, str] | None = None
+    tmpfs: dict[str, str] | None = None
+    uts_mode: str = msgspec.field(default="", name="UTSMode")
+    userns_mode: str = ""
+    shm_size: int = 0
+    sysctls: dict[str, str] | None = None
+    runtime: str = ""
+    isolation: str = ""
+    masked_paths: list[str] | None = None
+    readonly_paths: list[str] | None = None
+    # Resources
+    cpu_shares: int = 0
+    memory: int = 0
+    cgroup_parent: str = ""
+    blkio_weight: int = 0
+    blkio_weight_device: list[dict[str, Any]] | None = None
+    blkio_device_read_bps: list[dict[str, Any]] | None = None
+    blkio_device_write_bps: list[dict[str, Any]] | None = None
+    blkio_device_read_iops: list[dict[str, Any]] | None = msgspec.field(
+        default=None, name="BlkioDeviceReadIOps"
+    )
+    blkio_device_write_iops: list[dict[str, Any]] | None = msgspec.field(
+        default=None, name="BlkioDeviceWriteIOps"
+    )
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpu_realtime_period: int = 0
+    cpu_realtime_runtime: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    devices: list[DeviceMapping] | None = None
+    device_cgroup_rules: list[str] | None = None
+    device_requests: list[dict[str, Any]] | None = None
+    memory_reservation: int = 0
+    memory_swap: int = 0
+    memory_swappiness: int | None = None
+    nano_cpus: int = 0
+    oom_kill_disable: bool | None = None
+    init: bool | None = None
+    pids_limit: int | None = None
+    ulimits: list[Ulimit] | None = None
+    cpu_count: int = 0
+    cpu_percent: int = 0
+    io_maximum_iops: int = msgspec.field(default=0, name="IOMaximumIOps")
+    io_maximum_bandwidth: int = msgspec.field(default=0, name="IOMaximumBandwidth")
+
+
+class NetworkingConfig(_Struct, frozen=True):
+    """Which networks to join, and how."""
+
+    endpoints_config: dict[str, dict[str, Any] | None] | None = None
+
+
+class CreateRequest(Config, frozen=True, rename="pascal"):
+    """The body of a create request: a Config with its HostConfig beside."""
+
+    host_config: HostConfig = HostConfig()
+    networking_config: NetworkingConfig | None = None
+
+
+def config_of(request: CreateRequest) -> Config:
+    """Return the Config part of ``request``."""
+    return Config(**{name: getattr(request, name) for name in Config.__struct_fields__})
+
+
+def arguments(value: list[str] | str | None) -> list[str] | None:
+    """Return a command as a list: the API takes a single string as well."""
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,193 @@
+"""Container records: what must survive the engine, in the database."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from casemate.database import Database
+from casemate.engine.model import Config, HostConfig
+from casemate.errors import AlreadyExists, InvalidArgument, NotFound
+from casemate.oci.digest import Digest
+
+Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
+
+_SCHEMA = [
+    """
+    CREATE TABLE container (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created_ns INTEGER NOT NULL,
+        fixed BLOB NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT
+    """
+]
+
+
+class MountPoint(msgspec.Struct, frozen=True):
+    """Something mounted into the container besides the standard file systems."""
+
+    type: Literal["bind", "volume", "tmpfs"]
+    destination: str
+    source: str = ""
+    name: str = ""
+    mode: str = ""
+    writable: bool = True
+    propagation: str = ""
+    options: tuple[str, ...] = ()
+
+
+class Port(msgspec.Struct, frozen=True):
+    """A published port while the container runs: where it is on the host, and what it leads to."""
+
+    container_port: int
+    protocol: str
+    host_address: str
+    host_port: int
+
+
+class Fixed(msgspec.Struct, frozen=True):
+    """What does not change once the container is created.
+
+    ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
+    """
+
+    config: Config
+    host: HostConfig
+    image: Digest | None
+    manifest: Digest | None
+    layers: tuple[Digest, ...]
+    args: tuple[str, ...]
+    mounts: tuple[MountPoint, ...] = ()
+    platform: str = "linux"
+
+
+class State(msgspec.Struct, frozen=True):
+    """Where the container is in its life. Times in nanoseconds since the epoch, 0 for never.
+
+    ``cgroup`` is the path of its cgroup while it has one, ``ports`` what is published while it
+    runs.
+    """
+
+    status: Status = "created"
+    pid: int = 0
+    exit_code: int = 0
+    error: str = ""
+    oom_killed: bool = False
+    started_ns: int = 0
+    finished_ns: int = 0
+    restart_count: int = 0
+    cgroup: str = ""
+    ports: tuple[Port, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One container, as it is written down."""
+
+    id: str
+    name: str
+    created_ns: int
+    fixed: Fixed
+    state: State
+
+    @property
+    def short(self) -> str:
+        """The first twelve digits of the id."""
+        return self.id[:12]
+
+    @property
+    def active(self) -> bool:
+        """A first process is there, running or frozen."""
+        return self.state.status in ("running", "paused")
+
+
+class Records:
+    """All containers of an engine: in memory for reading, in the database for good."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        database.migrate("engine", _SCHEMA)
+        self._by_id: dict[str, Record] = {}
+        self._by_name: dict[str, str] = {}
+        fixed, state = msgspec.msgpack.Decoder(Fixed), msgspec.msgpack.Decoder(State)
+        for row in database.query("SELECT id, name, created_ns, fixed, state FROM container"):
+            id_, name, created_ns = row[:3]
+            self._remember(
+                Record(id_, name, created_ns, fixed.decode(row[3]), state.decode(row[4]))
+            )
+
+    def all(self) -> list[Record]:
+        """Return every container, the oldest first."""
+        return sorted(self._by_id.values(), key=lambda r: r.created_ns)
+
+    def get(self, id_: str) -> Record | None:
+        """Return the container with the whole id ``id_``."""
+        return self._by_id.get(id_)
+
+    def is_name_taken(self, name: str) -> bool:
+        """Tell whether a container has this name."""
+        return name in self._by_name
+
+    def find(self, text: str) -> Record:
+        """Return the container that ``text`` names: an id, a name, or the beginning of an id.
+
+        Raises NotFound, or InvalidArgument when several begin so.
+        """
+        name = text.removeprefix("/")
+        record = self._by_id.get(text) or self._by_id.get(self._by_name.get(name, ""))
+        if record:
+            return record
+        if text:
+            matches = [r for i, r in self._by_id.items() if i.startswith(text)]
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                raise InvalidArgument(f"multiple IDs found with provided prefix: {text}")
+        raise NotFound(f"No such container: {text}")
+
+    def add(self, record: Record) -> None:
+        """Write a new container down. Raises AlreadyExists when its name is taken."""
+        other = self._by_name.get(record.name)
+        if other:
+            raise AlreadyExists(
+                f'Conflict. The container name "/{record.name}" is already in use by container'
+                f' "{other}". You have to remove (or rename) that container to be able to reuse'
+                " that name."
+            )
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
+                (
+                    record.id,
+                    record.name,
+                    record.created_ns,
+                    msgspec.msgpack.encode(record.fixed),
+                    msgspec.msgpack.encode(record.state),
+                ),
+            )
+        self._remember(record)
+
+    def change(self, id_: str, *, durable: bool = False, **changes: object) -> Record:
+        """Change fields of a container's state and return the new record."""
+        record = self._by_id[id_]
+        state = msgspec.structs.replace(record.state, **changes)
+        with self._database.transaction(durable=durable) as connection:
+            connection.execute(
+                "UPDATE container SET state = ? WHERE id = ?", (msgspec.msgpack.encode(state), id_)
+            )
+        changed = msgspec.structs.replace(record, state=state)
+        self._by_id[id_] = changed
+        return changed
+
+    def remove(self, id_: str) -> None:
+        """Forget a container."""
+        with self._database.transaction(durable=False) as connection:
+            connection.execute("DELETE FROM container WHERE id = ?", (id_,))
+        record = self._by_id.pop(id_)
+        self._by_name.pop(record.name, None)
+
+    def _remember(self, record: Record) -> None:
+        self._by_id[record.id] = record
+        self._by_name[record.name] = record.id

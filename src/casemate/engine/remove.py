@@ -1,0 +1,76 @@
+"""Remove a container: its processes, its writable layer, its log, its record, in this order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+
+from casemate.engine.create import attributes
+from casemate.engine.engine import Engine
+from casemate.engine.records import Record
+from casemate.errors import Conflict, NotFound, from_os
+
+
+async def remove(engine: Engine, record: Record, *, force: bool = False) -> None:
+    """Remove the container. One that runs is killed with ``force``, else it is a Conflict."""
+    live = engine.live(record.id)
+    if engine.current(record).active:
+        if not force:
+            raise Conflict(
+                f'cannot remove container "{record.name}": container is running: stop the'
+                " container before removing or force remove"
+            )
+        await _kill(engine, record)
+    async with live.lock:
+        record = engine.current(record)
+        if record.active:
+            raise Conflict(f'cannot remove container "{record.name}": it was started again')
+        # Marked first: a crash from here on leaves something that recovery removes.
+        engine.records.change(record.id, status="removing")
+        await asyncio.get_running_loop().run_in_executor(None, _erase, engine, record)
+        code = record.state.exit_code
+        live.drop_clients()
+        engine.forget(record.id)
+    for future in (live.exit, live.removed):
+        if not future.done():
+            future.set_result(code)
+    engine.events.publish("container", "destroy", record.id, attributes(record))
+
+
+async def _kill(engine: Engine, record: Record) -> None:
+    live = engine.live(record.id)
+    if live.shim:
+        try:
+            await live.shim.kill(0, 9)
+        except (OSError, NotFound):
+            pass  # it has just ended by itself
+        await asyncio.shield(live.exit)
+
+
+def _erase(engine: Engine, record: Record) -> None:
+    """Remove what the container has on disk, then its record."""
+    try:
+        engine.snapshots.remove(record.id)
+    except NotFound:
+        pass
+    directory = engine.paths.container(record.id)
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise from_os(error, f"cannot remove container {record.name}") from error
+    engine.networking.leave(record)
+    engine.records.remove(record.id)
+
+
+def erase_leftover(engine: Engine, id_: str) -> None:
+    """Remove files of a container that has no record: a crash came before or after it had one."""
+    try:
+        engine.snapshots.remove(id_)
+    except NotFound:
+        pass
+    path = engine.paths.container(id_)
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)

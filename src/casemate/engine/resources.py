@@ -1,0 +1,76 @@
+"""Limits as the API asks for them become limits of the runtime spec."""
+
+from __future__ import annotations
+
+from casemate.engine.model import HostConfig, Ulimit
+from casemate.errors import InvalidArgument
+from casemate.oci.runtime import Cpu, Memory, Pids, Resources, Rlimit
+
+_MIN_MEMORY = 6 << 20
+_PERIOD_US = 100_000
+
+
+def resources(host: HostConfig) -> Resources:
+    """Return what the cgroup shall enforce. Raises InvalidArgument."""
+    return Resources(memory=_memory(host), cpu=_cpu(host), pids=_pids(host))
+
+
+def _memory(host: HostConfig) -> Memory | None:
+    if not (host.memory or host.memory_reservation or host.memory_swap or host.memory_swappiness):
+        return None
+    if host.memory and host.memory < _MIN_MEMORY:
+        raise InvalidArgument("Minimum memory limit allowed is 6MB")
+    if host.memory_swap > 0 and not host.memory:
+        raise InvalidArgument("You should always set the Memory limit when using Memoryswap limit")
+    if 0 < host.memory_swap < host.memory:
+        raise InvalidArgument("Minimum memoryswap limit should be larger than memory limit")
+    if host.memory and host.memory_reservation > host.memory:
+        raise InvalidArgument("Minimum memory limit can not be less than memory reservation limit")
+    swappiness = host.memory_swappiness
+    if swappiness is not None and not -1 <= swappiness <= 100:
+        raise InvalidArgument(
+            f"Invalid value: {swappiness}, valid memory swappiness range is 0-100"
+        )
+    # Without a word on swap a container may use as much swap as memory.
+    swap = host.memory_swap or (host.memory * 2 if host.memory else None)
+    return Memory(
+        limit=host.memory or None,
+        reservation=host.memory_reservation or None,
+        swap=swap,
+        swappiness=None if swappiness in (None, -1) else swappiness,
+    )
+
+
+def _cpu(host: HostConfig) -> Cpu | None:
+    if host.nano_cpus and (host.cpu_period or host.cpu_quota):
+        raise InvalidArgument("Conflicting options: Nano CPUs and CPU Period cannot both be set")
+    if host.nano_cpus < 0 or (host.cpu_quota and host.cpu_quota < 1000):
+        raise InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+    if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
+        raise InvalidArgument(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+        )
+    quota, period = host.cpu_quota or None, host.cpu_period or None
+    if host.nano_cpus:
+        period, quota = _PERIOD_US, host.nano_cpus * _PERIOD_US // 1_000_000_000
+    if not (host.cpu_shares or quota or period or host.cpuset_cpus or host.cpuset_mems):
+        return None
+    return Cpu(
+        shares=host.cpu_shares or None,
+        quota=quota,
+        period=period,
+        cpus=host.cpuset_cpus,
+        mems=host.cpuset_mems,
+    )
+
+
+def _pids(host: HostConfig) -> Pids | None:
+    limit = host.pids_limit
+    if limit is None or limit == 0:
+        return None
+    return Pids(-1 if limit < 0 else limit)
+
+
+def rlimits(ulimits: list[Ulimit] | None) -> tuple[Rlimit, ...]:
+    """Return resource limits from the API's; names are like ``nofile``."""
+    return tuple(Rlimit(f"RLIMIT_{u.name.upper()}", u.soft, u.hard) for u in ulimits or ())

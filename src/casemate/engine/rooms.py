@@ -1,0 +1,130 @@
+"""Rooms made ahead: namespaces, cgroups and standard file systems, waiting for a container.
+
+A bounded pool of them hides what the kernel makes everybody wait for: with cgroups v1 the first
+process that is moved into a cgroup waits several milliseconds. A room serves any container whose
+plan begins as the default one does; others get a room of their own, made when they start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import NamedTuple
+
+from casemate.errors import Error
+from casemate.linux.cgroups import Cgroups
+from casemate.linux.cgroups.group import Cgroup
+from casemate.runtime.plan import Plan
+from casemate.runtime.steps import Step, step
+from casemate.supervise.program import Program
+from casemate.supervise.shim import Shim
+
+
+class Room(NamedTuple):
+    """A supervisor whose child waits, in its namespaces and cgroup; ``warm`` if it was ready."""
+
+    shim: Shim
+    cgroup: Cgroup
+    warm: bool
+
+
+class Rooms:
+    """Makes rooms, and keeps up to ``size`` of them ready."""
+
+    def __init__(
+        self, program: Program, cgroups: Cgroups, parent: str, template: Plan, size: int
+    ) -> None:
+        """``template`` is the plan of a default container, ``parent`` the cgroup above all."""
+        self._program = program
+        self._cgroups = cgroups
+        self._parent = parent
+        self._template = template
+        self.size = size
+        self._ready: list[Room] = []
+        self._filling: asyncio.Task[None] | None = None
+        self._closed = False
+        #: How often a container found a room ready, and how often not.
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def ready(self) -> int:
+        """How many rooms wait."""
+        return len(self._ready)
+
+    async def take(self, plan: Plan, parent: str = "") -> Room:
+        """Return a room for ``plan``, ready to start; its cgroup is below ``parent``."""
+        usable = parent in ("", self._parent) and self._fits(plan)
+        while usable and self._ready:
+            room = self._ready.pop()
+            if not room.shim.gone.done():
+                self.hits += 1
+                return room
+            room.cgroup.delete()
+        self.misses += 1
+        return await self._make(plan, parent or self._parent, warm=False)
+
+    def refill(self) -> None:
+        """Make rooms in the background until the pool is full."""
+        if self._closed or self._filling or len(self._ready) >= self.size:
+            return
+        self._filling = asyncio.get_running_loop().create_task(self._fill())
+
+    async def close(self) -> None:
+        """End the rooms that wait, and give their cgroups back."""
+        self._closed = True
+        if self._filling:
+            await asyncio.wait([self._filling])
+        while self._ready:
+            await discard(self._ready.pop())
+
+    def _fits(self, plan: Plan) -> bool:
+        return (
+            plan.namespaces == self._template.namespaces
+            and plan.registers == self._template.registers
+            and plan.ahead == self._template.ahead
+        )
+
+    async def _fill(self) -> None:
+        try:
+            while len(self._ready) < self.size and not self._closed:
+                self._ready.append(await self._make(self._template, self._parent, warm=True))
+        except Error:
+            pass  # whoever needs a room next makes one, and learns what is wrong
+        finally:
+            self._filling = None
+
+    async def _make(self, plan: Plan, parent: str, *, warm: bool) -> Room:
+        shim = Shim.spawn(self._program, plan.namespaces)
+        try:
+            # The kernel makes the namespaces while the cgroup is made here.
+            cgroup = self._cgroups.create(f"{parent}/{secrets.token_hex(16)}")
+        except BaseException:
+            await _end(shim)
+            raise
+        room = Room(shim, cgroup, warm)
+        try:
+            await shim.ready
+            attached = plan._replace(outside=attach(cgroup))
+            await shim.prepare(attached.ahead_file())
+        except BaseException:
+            await discard(room)
+            raise
+        return room
+
+
+def attach(cgroup: Cgroup) -> tuple[Step, ...]:
+    """Return the steps that put a waiting room into ``cgroup``."""
+    return tuple(step("attach", path) for path in cgroup.procs_paths())
+
+
+async def discard(room: Room) -> None:
+    """End a room that is of no use, and remove its cgroup."""
+    await _end(room.shim)
+    room.cgroup.delete()
+
+
+async def _end(shim: Shim) -> None:
+    shim.kill_hard()
+    await shim.gone
+    shim.close()

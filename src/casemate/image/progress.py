@@ -1,0 +1,23 @@
+"""What happens to each layer while an image comes or goes, told to whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Report(NamedTuple):
+    """One line of progress, as Docker's clients understand it. ``id`` names the layer."""
+
+    status: str
+    id: str = ""
+    done: int = 0
+    total: int = 0
+
+
+#: Called from any thread, often: must be quick.
+Tell = Callable[[Report], None]
+
+
+def ignore(_: Report) -> None:
+    """Tell nobody."""
