@@ -95,14 +95,10 @@ def push_image(client: Registry, reference: Reference, path: Path) -> bytes:
     document = {
         "schemaVersion": 2,
         "mediaType": media.OCI_MANIFEST,
-        "config": {
-            "mediaType": described.media_type,
-            "digest": described.digest,
-            "size": len(config),
-        },
-        "layers": [{"mediaType": LAYER.media_type, "digest": LAYER.digest, "size": LAYER.size}],
+        "config": described,
+        "layers": [LAYER],
     }
-    data = json.dumps(document).encode()
+    data = msgspec.json.encode(document)
     manifests.push(client, reference, data, media.OCI_MANIFEST)
     return data
 

@@ -6,6 +6,7 @@ the mark and the sweep; a writer needs the gate only to lease, and writes on mea
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -16,6 +17,7 @@ from typing import NamedTuple
 from casemate.content.files import holding, naming
 from casemate.content.lease import leased, remove_dead
 from casemate.content.store import ContentStore
+from casemate.errors import NotFound
 from casemate.oci.digest import Digest
 
 #: Unfinished and quarantined files are kept this long.
@@ -72,7 +74,12 @@ def mark(roots: Iterable[Digest], edges: Edges) -> frozenset[Digest]:
 
 def _sweep(store: ContentStore, reachable: frozenset[Digest]) -> tuple[tuple[Digest, ...], int]:
     dead = [digest for digest, _ in store.walk() if digest not in reachable]
-    return tuple(dead), sum(store.delete(digest) for digest in dead)
+    freed_bytes = 0
+    for digest in dead:
+        # Somebody may delete by hand, without the gate.
+        with contextlib.suppress(NotFound):
+            freed_bytes += store.delete(digest)
+    return tuple(dead), freed_bytes
 
 
 def _expire(store: ContentStore, oldest: float) -> int:

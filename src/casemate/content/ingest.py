@@ -67,8 +67,8 @@ class Ingest:
             os.fchmod(self._descriptor, 0o400)
             os.fsync(self._descriptor)
             os.rename(self._path, target)
-            sync_directory(os.path.dirname(target))
             self._forget()
+            sync_directory(os.path.dirname(target))
 
     def abort(self) -> None:
         """Give up and remove what was written. Idempotent."""

@@ -6,6 +6,7 @@ process, so a lease of the dead is known by its free lock and protects nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -42,11 +43,11 @@ class Lease:
         new = [digest for digest in wanted if digest not in self._known]
         if not new:
             return
-        data = "".join(f"{digests.parse(digest)}\n" for digest in new).encode()
+        # The line break comes first: what an earlier failure left half written stays by itself.
+        data = "".join(f"\n{digests.parse(digest)}" for digest in new).encode()
         with naming("cannot write a lease"), holding(self._gate, exclusive=False):
-            # One append of whole lines; a short write leaves an error, never half a line in use.
             if os.write(self._descriptor, data) != len(data):
-                raise OSError(28, "No space left on device", self.path)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
         self._known.update(new)
 
     def release(self) -> None:

@@ -92,7 +92,8 @@ class Authorizer:
         """
         with self._lock:
             # Another thread may have asked while this one waited: one request serves them all.
-            if self.header(scope) != refused:
+            known = self.header(scope)
+            if known and known != refused:
                 return True
             for challenge in challenges:
                 if challenge.scheme == "bearer" and "realm" in challenge.parameters:

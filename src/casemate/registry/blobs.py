@@ -26,8 +26,10 @@ from casemate.registry.headers import content_range
 from casemate.registry.retry import Transient
 from casemate.registry.session import Session
 
-#: Pieces of this size stay in the processor's cache between socket, hash and file.
-PIECE = 64 << 10
+#: As much as this is taken from the socket at once when it is there.
+PIECE = 1 << 20
+# So much must come within the time that a stall may last.
+_STALL_BYTES = 64 << 10
 #: So much progress earns a blob new tries.
 _WORTH_TRYING = 1 << 20
 
@@ -130,18 +132,23 @@ def _check(reply: Reply, descriptor: Descriptor, position: int, session: Session
 def _pieces(session: Session, reply: Reply, size: int, buffer: memoryview) -> Iterator[memoryview]:
     """Yield the next ``size`` bytes of the body. Raises Transient when it ends before."""
     limit_s = session.connections.config.timeouts.stall_s
+    unbounded = 0
     while size:
-        piece = buffer[:size]
-        count = reply.readinto(piece, limit_s)
+        if unbounded <= 0:
+            reply.within(limit_s)
+            unbounded = _STALL_BYTES
+        count = reply.readinto(buffer[:size])
         if not count:
             raise Transient(Unavailable(f"{reply.url.origin}: the blob broke off"))
         size -= count
-        yield piece[:count]
+        unbounded -= count
+        yield buffer[:count]
 
 
 def _expect_end(session: Session, reply: Reply, descriptor: Descriptor, buffer: memoryview) -> None:
     """Read on where the server did not say how long the body is; nothing may follow."""
-    if reply.readinto(buffer[:1], session.connections.config.timeouts.stall_s):
+    reply.within(session.connections.config.timeouts.answer_s)
+    if reply.readinto(buffer[:1]):
         raise DataLoss(f"blob {descriptor.digest} is longer than {descriptor.size} bytes")
 
 

@@ -97,7 +97,7 @@ class Dialer:
             not self._config.insecure.contains(origin.host, origin.port)
             and tls.has_roots(directories, origin.netloc)
         )
-        # Reading the system's roots costs 10 ms, so ordinary hosts share a context.
+        # Reading the system's roots takes 40 ms, so ordinary hosts share a context.
         key = (origin.netloc if special else "", verify)
         with self._lock:
             if key not in self._contexts:

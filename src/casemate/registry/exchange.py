@@ -11,13 +11,12 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from casemate import __version__
-from casemate.errors import InvalidArgument, Unavailable
+from casemate.errors import InvalidArgument
+from casemate.registry import payloads
 from casemate.registry.bodies import Body
-from casemate.registry.chunks import ChunkReader
 from casemate.registry.config import RegistryConfig
 from casemate.registry.connections import Connection, Connections
 from casemate.registry.failures import translating
-from casemate.registry.retry import Transient
 from casemate.registry.sockets import AnySocket
 from casemate.registry.urls import Url
 
@@ -54,7 +53,7 @@ class Reply:
         self._socket = connection.opened()
         self._reusable = reusable
         self._closed = False
-        self._chunks = ChunkReader(response.fp) if response.chunked and response.fp else None
+        self._payload = payloads.of(response)
 
     def header(self, name: str) -> str | None:
         """Return the header ``name``, None when it is not there."""
@@ -66,16 +65,20 @@ class Reply:
 
     @property
     def length(self) -> int | None:
-        """The bytes that the body has left, None when the server does not tell."""
+        """The bytes in the body, None when the server does not tell."""
         return None if self._response.chunked else self._response.length
 
-    def readinto(self, view: memoryview, limit_s: float) -> int:
-        """Fill ``view`` with the next bytes of the body within ``limit_s``; return how many came.
-
-        Fewer than asked for, or none, means that the body has ended. Raises Transient.
-        """
+    def within(self, limit_s: float) -> None:
+        """Let all reads from now on end in ``limit_s`` seconds, whatever comes."""
         self._socket.deadline = time.monotonic() + limit_s
-        return self._fill(view)
+
+    def readinto(self, view: memoryview) -> int:
+        """Read what there is of the body, at most ``len(view)`` bytes; none only at its end.
+
+        Raises Transient when it breaks off.
+        """
+        with translating(self.url.origin):
+            return self._payload.readinto(view)
 
     def read(self, limit: int, what: str) -> bytes:
         """Return the whole body of at most ``limit`` bytes. ``what`` names it in errors.
@@ -85,30 +88,22 @@ class Reply:
         promised = self.length
         if promised is not None and promised > limit:
             raise InvalidArgument(f"{what}: {promised} bytes are more than {limit}")
-        self._socket.deadline = time.monotonic() + self._connections.config.timeouts.answer_s
+        self.within(self._connections.config.timeouts.answer_s)
         data = bytearray()
         piece = memoryview(bytearray(_PIECE))
-        while count := self._fill(piece[: limit + 1 - len(data)]):
+        while len(data) <= limit and (count := self.readinto(piece[: limit + 1 - len(data)])):
             data += piece[:count]
         if len(data) > limit:
             raise InvalidArgument(f"{what}: more than {limit} bytes")
-        if promised is not None and len(data) < promised:
-            raise Transient(Unavailable(f"{self.url.origin}: the answer ended early"))
         return bytes(data)
-
-    def _fill(self, view: memoryview) -> int:
-        with translating(self.url.origin):
-            return (self._chunks or self._response).readinto(view) if view else 0
 
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        ended = self._chunks.ended if self._chunks else self._response.isclosed()
-        whole = ended or self._response.length == 0
         self._response.close()
-        if self._reusable and whole and self._connection.sock is not None:
+        if self._reusable and self._payload.ended and self._connection.sock is not None:
             self._connections.give_back(self._connection)
         else:
             self._connections.drop(self._connection)

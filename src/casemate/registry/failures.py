@@ -23,6 +23,7 @@ from casemate.errors import (
     Unavailable,
     Unsupported,
 )
+from casemate.registry.hosts import domain_of
 from casemate.registry.retry import Transient
 from casemate.registry.urls import Origin
 
@@ -67,7 +68,7 @@ class Refused(Exception):
     def explain(self, verb: str, name: str) -> Error:
         """Return the Error for an attempt to ``verb`` (pull, push) the repository ``name``."""
         denied = f"{verb} access denied for {name}"
-        hint = f"run: casemate login {self.origin.netloc}"
+        hint = login_hint(self.origin)
         if self.status in (401, 403) and self.anonymous:
             message = f"{denied}, repository does not exist or may require 'docker login'"
             kind: type[Error] = NotFound if verb == "pull" else Unauthenticated
@@ -80,6 +81,11 @@ class Refused(Exception):
             return Unavailable(f"cannot {verb} {name}: {self.text}", hint=hint)
         kind = _KINDS.get(self.status, Unavailable if self.status >= 500 else InvalidArgument)
         return kind(f"cannot {verb} {name}: {self.text}")
+
+
+def login_hint(origin: Origin) -> str:
+    """Return what to do about a host that does not know us."""
+    return f"run: casemate login {domain_of(origin.netloc)}"
 
 
 _KINDS: dict[int, type[Error]] = {

@@ -8,6 +8,11 @@ import ipaddress
 SERVED_BY = {"docker.io": "registry-1.docker.io"}
 
 
+def domain_of(netloc: str) -> str:
+    """Return the domain of the references that the host ``netloc`` serves."""
+    return next((domain for domain, host in SERVED_BY.items() if host == netloc), netloc)
+
+
 def is_loopback(host: str) -> bool:
     """Return whether ``host`` is this machine: 127.0.0.0/8, ::1 or localhost."""
     if host == "localhost":

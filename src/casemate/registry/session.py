@@ -15,7 +15,7 @@ from casemate.registry.auth import Authorizer, Scope
 from casemate.registry.bodies import Body
 from casemate.registry.connections import Connections
 from casemate.registry.exchange import Call, Reply, exchange
-from casemate.registry.failures import MAX_BODY, TRANSIENT, Refused, printable
+from casemate.registry.failures import MAX_BODY, TRANSIENT, Refused, login_hint, printable
 from casemate.registry.headers import challenges, retry_after_s
 from casemate.registry.retry import Budget, Transient, persist
 from casemate.registry.urls import Origin, Url
@@ -160,7 +160,7 @@ class Session:
             wait_s = retry_after_s(reply.header("Retry-After"))
             error = Unavailable(f"{origin}: {printable(refused.text)}")
             if reply.status == 429:
-                error.hint = f"run: casemate login {self.base.origin.netloc}" if anonymous else None
+                error.hint = login_hint(self.base.origin) if anonymous else None
             return Transient(error, wait_s)
         return refused
 

@@ -6,7 +6,6 @@ minute. ``deadline`` (of time.monotonic) bounds all reads until it is moved.
 
 from __future__ import annotations
 
-import math
 import socket
 import ssl
 import time
@@ -19,33 +18,34 @@ if TYPE_CHECKING:
 class TimedSocket(socket.socket):
     """A plain connection."""
 
-    deadline: float = math.inf
+    deadline: float = 0.0
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         """Read like a socket, until the deadline."""
-        self.settimeout(left_s(self.deadline))
+        _bound(self, self.deadline)
         return super().recv_into(buffer, nbytes, flags)
 
 
 class TimedTlsSocket(ssl.SSLSocket):
     """A connection in TLS."""
 
-    deadline: float = math.inf
+    deadline: float = 0.0
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         """Read like a socket, until the deadline."""
-        self.settimeout(left_s(self.deadline))
+        _bound(self, self.deadline)
         return super().recv_into(buffer, nbytes, flags)
 
 
 AnySocket = TimedSocket | TimedTlsSocket
 
 
-def left_s(deadline: float) -> float | None:
-    """Return the seconds until ``deadline``, None for never. Raises TimeoutError after it."""
-    if deadline == math.inf:
-        return None
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
+def _bound(made: socket.socket, deadline: float) -> None:
+    """Let the next wait of ``made`` end at ``deadline``. Raises TimeoutError after it."""
+    left_s = deadline - time.monotonic()
+    if left_s <= 0:
         raise TimeoutError("timed out")
-    return seconds
+    timeout_s = made.gettimeout()
+    # Each change is a system call; up to a second too late is near enough.
+    if timeout_s is None or not left_s <= timeout_s <= left_s + min(1.0, 0.1 * left_s):
+        made.settimeout(left_s)

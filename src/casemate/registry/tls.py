@@ -19,13 +19,16 @@ def context(directories: Iterable[str], netloc: str, *, verify: bool) -> ssl.SSL
     ``*.crt`` are more roots, ``*.cert`` with the ``*.key`` of the same name identify us. Raises
     InvalidArgument for a file that cannot be used: a forgotten key is not a reason to go without.
     """
-    made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    if verify:
+        made = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
+    else:
+        # Without the system's roots, which take 40 ms to read.
+        made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
     made.sslsocket_class = TimedTlsSocket
     for path in directories:
         _load(made, os.path.join(path, netloc))
-    if not verify:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
     return made
 
 

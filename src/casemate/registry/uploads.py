@@ -60,7 +60,8 @@ def push_blob(
 
     ``mount_from`` is the path of a repository at the same registry that has the blob. A broken
     upload is continued where the registry knows how far it came, else begun anew. Raises
-    Unauthenticated, PermissionDenied, Unavailable, DataLoss when ``file`` has another size, Aborted.
+    Unauthenticated, PermissionDenied, Unavailable, DataLoss when ``file`` has another size,
+    Aborted.
     """
 
     def sent(position: int) -> None:

@@ -115,7 +115,9 @@ def test_a_half_written_line_of_a_lease_is_passed_over(store: ContentStore) -> N
         with open(lease.path, "ab") as file:
             file.write(b"sha256:12")
         digest = put(store, b"x")
+        kept = store.put(lease, b"kept")
         assert collect(store, list, no_edges).blobs == (digest,)
+        assert store.has(kept)
 
 
 def test_a_released_lease_takes_nothing_more(store: ContentStore) -> None:

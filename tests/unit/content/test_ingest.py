@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casemate.content.store import ContentStore
@@ -210,6 +210,7 @@ def test_a_full_disk_is_unavailable_and_the_write_can_be_repeated(
     assert store.verify(DIGEST) == len(DATA)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=8), st.integers(0, 8))
 def test_any_split_of_the_bytes_gives_the_same_blob(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes], stop: int

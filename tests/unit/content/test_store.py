@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casemate.content.store import ContentStore
@@ -101,6 +101,7 @@ def test_deleting_tells_the_bytes_freed_and_leaves_readers_alone(store: ContentS
     assert not store.has(DIGEST)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_only_a_digest_becomes_a_path(text: str) -> None:
     from casemate.content.layout import Layout

@@ -6,7 +6,7 @@ import time
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casemate.errors import InvalidArgument
@@ -80,6 +80,7 @@ def test_malformed_challenges_are_refused(value: str) -> None:
         headers.challenges([value])
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(TOKENS, st.dictionaries(TOKENS.map(str.lower), TEXTS, min_size=1, max_size=4)),
@@ -101,6 +102,7 @@ def test_what_is_written_by_the_grammar_is_read_back(
     ]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.text('Bearer realm=",\\ \t=x', max_size=200))
 def test_any_challenge_is_read_or_refused(value: str) -> None:
     try:
@@ -110,6 +112,7 @@ def test_any_challenge_is_read_or_refused(value: str) -> None:
     assert len(found) <= 16
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4000), st.sampled_from(['a="', "a=b ", '\\"', "a,", "Basic ", '="', "\t"]))
 def test_a_long_challenge_takes_no_long_time(count: int, piece: str) -> None:
     begun = time.process_time()
@@ -136,12 +139,14 @@ def test_retry_after_may_be_a_date() -> None:
     assert headers.retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_retry_after_is_a_sensible_number_or_none(value: str) -> None:
     found = headers.retry_after_s(value)
     assert found is None or found >= 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**17), st.integers(1, 10**17), st.booleans())
 def test_a_content_range_is_read_back(first: int, count: int, known: bool) -> None:
     last = first + count - 1

@@ -301,6 +301,38 @@ def test_an_upload_through_tls_arrives(
     assert secure.blobs["app", blob.digest] == data
 
 
+def test_an_abort_ends_a_read_in_tls(secure: FakeRegistry, connect: Connect) -> None:
+    from casemate.errors import Aborted
+    from casemate.oci.descriptor import Descriptor
+    from casemate.oci.digest import Digest
+    from casemate.registry import blobs
+
+    data = bytes(range(256)) * 8000
+    blob = Descriptor("x", Digest(secure.add_blob("app", data)), len(data))
+    secure.wrong.hold = threading.Event()
+    client = connect()
+    pieces = blobs.fetch(client, references.parse(f"{secure.host}/app"), blob)
+    found = bytes(next(pieces))
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        nonlocal found
+        try:
+            for piece in pieces:
+                found += piece
+        except Aborted as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    client.abort()
+    thread.join(5)
+    secure.wrong.hold.set()
+    assert ended
+    # Nothing that was not decrypted has been handed out as content.
+    assert data.startswith(found)
+
+
 class ProxyServer(threading.Thread):
     """Answers CONNECT by joining the two connections; notes what it was told."""
 
