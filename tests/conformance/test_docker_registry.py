@@ -250,3 +250,19 @@ def test_the_server_serves_as_a_mirror(serve: Serve, client: Registry, tmp_path:
         found = manifests.resolve(mirrored, name)
         assert found.document.schema_version == 2
         assert b"".join(map(bytes, blobs.fetch(mirrored, name, LAYER))) == DATA
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="needs the program skopeo")
+def test_another_client_reads_what_we_push_and_writes_what_we_read(
+    serve: Serve, client: Registry, tmp_path: Path
+) -> None:
+    host = serve()
+    name = references.parse(f"{host}/ours:1")
+    data = push_image(client, name, tmp_path / "layer")
+    theirs = f"docker://{host}/theirs:1"
+    command = ["skopeo", "copy", "--quiet", "--preserve-digests", "--insecure-policy"]
+    plain = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+    subprocess.run([*command, *plain, f"docker://{name}", theirs], check=True)
+    other = references.parse(f"{host}/theirs:1")
+    assert manifests.resolve(client, other).data == data
+    assert b"".join(map(bytes, blobs.fetch(client, other, LAYER))) == DATA

@@ -100,14 +100,15 @@ def _open(session: Session, reference: Reference, descriptor: Descriptor, positi
     scope = repository_scope(reference.path, "pull")
     reply = session.attempt(call, scope, frozenset({200, 206}))
     try:
-        _check(reply, descriptor, position, session)
+        _advance(reply, descriptor, position, session)
     except BaseException:
         reply.close()
         raise
     return reply
 
 
-def _check(reply: Reply, descriptor: Descriptor, position: int, session: Session) -> None:
+def _advance(reply: Reply, descriptor: Descriptor, position: int, session: Session) -> None:
+    """Check what the head promises, and read on to ``position`` where it begins before."""
     what = f"blob {descriptor.digest}"
     encoding = (reply.header("Content-Encoding") or "identity").lower()
     if encoding != "identity":

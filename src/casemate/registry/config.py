@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from casemate.errors import InvalidArgument, PermissionDenied
 from casemate.registry import urls
-from casemate.registry.hosts import HostSet, is_loopback
+from casemate.registry.hosts import HostSet, Network, is_loopback
 from casemate.registry.proxy import DIRECT, Proxies
 from casemate.registry.urls import Origin, Url
 
@@ -80,9 +80,7 @@ def parse(table: Mapping[str, object], *, proxies: Proxies = DIRECT) -> Registry
     if unknown:
         raise InvalidArgument(f"registry: unknown setting {sorted(unknown)[0]!r}")
     config = RegistryConfig(
-        insecure=HostSet(
-            tuple(_insecure(e) for e in _strings(table.get("insecure", []), "insecure"))
-        ),
+        insecure=_insecure(_strings(table.get("insecure", []), "insecure")),
         certificates=_directories(table.get("certificates", list(CERTIFICATES))),
         proxies=proxies,
         retry=RetryPolicy(attempts=_attempts(table.get("attempts", 5))),
@@ -100,9 +98,14 @@ def _strings(value: object, key: str) -> list[str]:
     return list(value)
 
 
-def _insecure(entry: str) -> str:
+def _insecure(entries: list[str]) -> HostSet:
+    names = frozenset(_host(entry) for entry in entries if "/" not in entry)
+    return HostSet(names, tuple(_network(entry) for entry in entries if "/" in entry))
+
+
+def _network(entry: str) -> Network:
     try:
-        return str(ipaddress.ip_network(entry)) if "/" in entry else _host(entry)
+        return ipaddress.ip_network(entry)
     except ValueError as error:
         raise InvalidArgument(f"registry.insecure: invalid network {entry!r}: {error}") from error
 

@@ -61,6 +61,7 @@ class Connections:
         self._lock = threading.Lock()
         self._idle: dict[Origin, list[Connection]] = {}
         self._busy: set[Connection] = set()
+        self._keeps = True
 
     def take(self, origin: Origin) -> Connection:
         """Return an idle connection to ``origin``, or a new one that is not yet open."""
@@ -79,7 +80,7 @@ class Connections:
         with self._lock:
             self._busy.discard(connection)
             idle = self._idle.setdefault(connection.origin, [])
-            if len(idle) < _IDLE_PER_HOST and not self.stop.is_set():
+            if self._keeps and len(idle) < _IDLE_PER_HOST:
                 idle.append(connection)
                 return
         connection.close()
@@ -99,8 +100,9 @@ class Connections:
                     _shut_down(connection.socket)
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each other one when its reply is closed."""
         with self._lock:
+            self._keeps = False
             idle = [connection for found in self._idle.values() for connection in found]
             self._idle.clear()
         for connection in idle:

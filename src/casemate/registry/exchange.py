@@ -17,6 +17,7 @@ from casemate.registry.bodies import Body
 from casemate.registry.config import RegistryConfig
 from casemate.registry.connections import Connection, Connections
 from casemate.registry.failures import translating
+from casemate.registry.retry import check_stop
 from casemate.registry.sockets import AnySocket
 from casemate.registry.urls import Url
 
@@ -136,6 +137,8 @@ def exchange(connections: Connections, call: Call, authorization: str = "") -> R
             response = connection.getresponse()
     except BaseException:
         connections.drop(connection)
+        # A broken connection is what an abort looks like from here.
+        check_stop(connections.stop)
         raise
     return Reply(call, response, connections, connection, reusable=sent)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import NamedTuple
 
 #: A reference's domain to the host that serves its registry.
 SERVED_BY = {"docker.io": "registry-1.docker.io"}
@@ -23,21 +24,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class HostSet:
-    """Hosts named by ``host``, ``host:port`` or, for addresses, a network like 10.0.0.0/8."""
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-    def __init__(self, entries: tuple[str, ...] = ()) -> None:
-        """Take entries that ``config.parse`` has checked."""
-        self._names = frozenset(e for e in entries if "/" not in e)
-        self._networks = tuple(ipaddress.ip_network(e) for e in entries if "/" in e)
+
+class HostSet(NamedTuple):
+    """Hosts named by ``host``, ``host:port`` or, for addresses, a network."""
+
+    names: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
 
     def contains(self, host: str, port: int | None) -> bool:
         """Return whether ``host`` is in the set, at any port or at ``port``."""
         shown = f"[{host}]" if ":" in host else host
-        if shown in self._names or (port is not None and f"{shown}:{port}" in self._names):
+        if shown in self.names or (port is not None and f"{shown}:{port}" in self.names):
             return True
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return any(address in network for network in self._networks)
+        return any(address in network for network in self.networks)

@@ -34,11 +34,14 @@ class Budget:
     def renew(self) -> None:
         """Begin anew, because there was progress."""
         self._failures = 0
-        self._deadline = time.monotonic() + self._policy.total_s
+        self._deadline = 0.0
 
     def spend(self, failure: Transient) -> None:
         """Wait before the next try, or raise the error of ``failure`` when there is none left."""
         check_stop(self._stop)
+        if not self._failures:
+            # What went well before may have taken long.
+            self._deadline = time.monotonic() + self._policy.total_s
         self._failures += 1
         delay_s = self._delay_s(failure)
         too_late = time.monotonic() + delay_s > self._deadline

@@ -167,7 +167,7 @@ def _upload(target: _Target, location: Url, source: _Source) -> None:
             return
         except Transient as failure:
             target.budget.spend(failure)
-        except Error:
+        except (Error, Refused):
             _cancel(target, location)
             raise
         confirmed = _confirmed(target, location)

@@ -16,7 +16,7 @@ import pytest
 from casemate.errors import InvalidArgument, PermissionDenied, Unavailable
 from casemate.oci import reference as references
 from casemate.registry import manifests
-from casemate.registry.config import RegistryConfig
+from casemate.registry.config import RegistryConfig, parse
 from casemate.registry.hosts import HostSet
 from casemate.registry.proxy import Proxies, Proxy
 from casemate.registry.urls import Origin
@@ -258,7 +258,7 @@ def test_a_listed_host_may_be_without_tls(
     fake: FakeRegistry, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.add_image("app", "1", b"x")
-    config = QUICK._replace(insecure=HostSet((fake.host,)))
+    config = QUICK._replace(insecure=HostSet(frozenset({fake.host})))
     client = connect(config=strangers(config, monkeypatch))
     assert manifests.resolve(client, references.parse(f"{fake.host}/app:1"))
 
@@ -266,7 +266,7 @@ def test_a_listed_host_may_be_without_tls(
 def test_a_listed_host_may_have_a_certificate_that_nobody_signed(
     secure: FakeRegistry, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = QUICK._replace(insecure=HostSet(("127.0.0.0/8",)))
+    config = QUICK._replace(insecure=parse({"insecure": ["127.0.0.0/8"]}).insecure)
     client = connect(config=strangers(config, monkeypatch))
     assert manifests.resolve(client, references.parse(f"{secure.host}/app:1"))
 
@@ -416,7 +416,7 @@ def test_plain_requests_name_their_host_to_the_proxy(
     body = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     proxy = ProxyServer(body)
     proxy.start()
-    config = QUICK._replace(insecure=HostSet(("registry.lan",)))
+    config = QUICK._replace(insecure=HostSet(frozenset({"registry.lan"})))
     client = connect(config=proxied(strangers(config, monkeypatch), proxy.port))
     with pytest.raises(Exception, match="not found"):
         manifests.resolve(client, references.parse("registry.lan/app:1"))
