@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import socket
 
+from casemate.engine import logs
 from casemate.engine.engine import Engine
 from casemate.engine.live import Client
+from casemate.engine.logs import Wanted
 from casemate.engine.records import Record
 from casemate.engine.terminal import resized
 from casemate.errors import Conflict
@@ -51,6 +55,18 @@ async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -
             raise
     finally:
         os.close(descriptor)
+
+
+async def replay(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
+    """Write what the container has said so far to ``descriptor``, before its streams follow."""
+    selection = Wanted(
+        stdout=bool(wanted & protocol.ATTACH_STDOUT), stderr=bool(wanted & protocol.ATTACH_STDERR)
+    )
+    loop = asyncio.get_running_loop()
+    with socket.socket(fileno=os.dup(descriptor)) as client:
+        client.setblocking(False)
+        async for piece in logs.read(engine, record, selection):
+            await loop.sock_sendall(client, piece)
 
 
 async def resize(engine: Engine, record: Record, rows: int, columns: int) -> None:

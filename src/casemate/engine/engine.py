@@ -24,7 +24,9 @@ from casemate.engine.watching import Watching
 from casemate.errors import NotFound
 from casemate.image.store import ImageStore
 from casemate.layer.store import LayerStore
-from casemate.linux.cgroups import Cgroups
+from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups.cgroup import Cgroup
+from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.oci.runtime import Seccomp
 from casemate.registry.config import RegistryConfig
 from casemate.runtime.namespaces.container import Host
@@ -59,7 +61,7 @@ class Engine:
         *,
         machine: Machine,
         host: Host,
-        cgroups: Cgroups,
+        hierarchies: Hierarchies,
         images: ImageStore,
         snapshots: Snapshotter,
         networking: Networking,
@@ -69,7 +71,7 @@ class Engine:
         self.database = database
         self.machine = machine
         self.host = host
-        self.cgroups = cgroups
+        self.hierarchies = hierarchies
         self.images = images
         self.snapshots = snapshots
         self.networking = networking
@@ -78,7 +80,8 @@ class Engine:
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()
-        self.rooms: Rooms  # made when the first container can be planned; see daemon.py
+        self.rooms: Rooms  # set by the composition root: it needs a plan, and that an engine
+        self.snapshotter_reason = ""
         self._live: dict[str, Live] = {}
         self._filters: OrderedDict[str, Filter] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,6 +100,10 @@ class Engine:
     def layers(self) -> LayerStore:
         """The layers."""
         return self.images.layers
+
+    def cgroup(self, path: str) -> Cgroup:
+        """Return the cgroup at ``path``, whether it is there or not."""
+        return cgroups.at(self.hierarchies, path)
 
     def live(self, id_: str) -> Live:
         """Return the living side of the container ``id_``."""
@@ -139,10 +146,27 @@ class Engine:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def settled(self) -> None:
-        """Wait until nothing runs in the background."""
-        while self._tasks:
+    @property
+    def busy(self) -> bool:
+        """Something goes on that only this process sees to."""
+        return any(live.lock.locked() or live.clients for live in self._live.values())
+
+    async def close(self) -> None:
+        """Let go of everything; containers go on under their shims."""
+        await self.rooms.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
             await asyncio.wait(list(self._tasks))
+        for live in self._live.values():
+            live.drop_clients()
+            if live.shim:
+                live.shim.close()
+        self.watching.close()
+        self.networking.close()
+        self.hierarchies.close()
+        self.program.close()
+        self.database.close()
 
     def state_directory(self, id_: str) -> int:
         """Return a descriptor of the container's state directory."""

@@ -84,6 +84,11 @@ class Events:
         """Stop listening."""
         self._listeners.discard(listener)
 
+    @property
+    def listening(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
     def since(self, at_ns: int) -> list[Event]:
         """Return the events from ``at_ns`` on that are still remembered."""
         return [event for event in self._kept if event.at_ns >= at_ns]

@@ -61,19 +61,37 @@ def find(engine: Engine, id_: str) -> Exec:
     raise NotFound(f"No such exec instance: {id_[:80]}")
 
 
-async def start(engine: Engine, exec_: Exec, client: int | None, tty: bool) -> None:
+def check(engine: Engine, exec_: Exec) -> None:
+    """Refuse before the connection leaves HTTP. Raises Conflict."""
+    record = engine.records.find(exec_.container)
+    if exec_.started:
+        raise Conflict(f"exec instance {exec_.id} has already run")
+    if record.state.status == "paused":
+        raise Conflict(f"container {record.id} is paused, unpause the container before exec")
+    if engine.live(record.id).shim is None or record.state.status != "running":
+        raise Conflict(f"container {record.id} is not running")
+
+
+async def start(
+    engine: Engine,
+    exec_: Exec,
+    client: int | None,
+    *,
+    tty: bool,
+    size: tuple[int, int] | None = None,
+) -> None:
     """Start the exec, its streams on the socket ``client`` if there is one (owned by the caller).
 
     Raises Conflict when it was started before or the container does not run, NotStarted when the
     program cannot be executed.
     """
+    check(engine, exec_)
     record = engine.records.find(exec_.container)
     live = engine.live(record.id)
-    if exec_.started:
-        raise Conflict(f"exec instance {exec_.id} has already run")
-    if live.shim is None or engine.current(record).state.status != "running":
-        raise Conflict(f"container {record.id} is not running")
+    assert live.shim
     exec_.started = True
+    if size:
+        exec_.config = msgspec.structs.replace(exec_.config, console_size=size)
     shim = live.shim
     plan = _plan(engine, record, live, exec_, attached=client is not None)
     try:
@@ -151,7 +169,7 @@ def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: 
     config, host = exec_.config, record.fixed.host
     options = _options(engine, record, live, config)
     profile = translate.profile_of(host, engine.machine)
-    cgroup = engine.cgroups.at(engine.current(record).state.cgroup)
+    cgroup = engine.cgroup(engine.current(record).state.cgroup)
     execution = Execution(
         process=make_process(options, profile),
         namespaces=options.namespaces,
@@ -201,9 +219,9 @@ def _identify(engine: Engine, record: Record, live: Live, user: str) -> Identity
 
 def _keep_nursery(engine: Engine, record: Record, live: Live) -> None:
     """Have the next exec born in the container's cgroups, while the client comes back for it."""
-    if live.shim is None or engine.cgroups.fast_attach:
+    if live.shim is None:
         return
-    cgroup = engine.cgroups.at(engine.current(record).state.cgroup)
+    cgroup = engine.cgroup(engine.current(record).state.cgroup)
     engine.background(_start_nursery(live.shim, Plan((), outside=attach_steps(cgroup))))
 
 

@@ -77,7 +77,7 @@ def _exited(_: Engine, record: Record, value: str) -> bool:
 
 
 def _publish(_: Engine, record: Record, value: str) -> bool:
-    number, _, protocol = value.partition("/")
+    number, _slash, protocol = value.partition("/")
     return any(
         str(p.host_port) == number and p.protocol == (protocol or "tcp") for p in record.state.ports
     )
@@ -92,6 +92,10 @@ def _mounted(_: Engine, record: Record, value: str) -> bool:
     return any(value in (m.name, m.source, m.destination) for m in record.fixed.mounts)
 
 
+def _network(_: Engine, record: Record, value: str) -> bool:
+    return mode_of(record.fixed.host, record.fixed.config) == value
+
+
 _TESTS: dict[str, _Test] = {
     "ancestor": _ancestor,
     "exited": _exited,
@@ -100,7 +104,7 @@ _TESTS: dict[str, _Test] = {
     "is-task": lambda _e, _r, v: v.lower() in ("false", "0"),
     "label": _label,
     "name": lambda _e, r, v: v.removeprefix("/") in r.name,
-    "network": lambda _e, r, v: mode_of(r.fixed.host, r.fixed.config) == v,
+    "network": _network,
     "publish": _publish,
     "status": lambda _e, r, v: r.state.status == v,
     "volume": _mounted,

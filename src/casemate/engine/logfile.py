@@ -99,8 +99,8 @@ def _open_all(directory: str) -> list[int]:
         if name != number and number.isdigit():
             numbers.append(int(number))
     opened = []
-    for number in sorted(numbers, reverse=True):
-        name = f"log.json.{number}" if number else "log.json"
+    for which in sorted(numbers, reverse=True):
+        name = f"log.json.{which}" if which else "log.json"
         try:
             opened.append(os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC))
         except FileNotFoundError:

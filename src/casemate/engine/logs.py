@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import datetime
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from casemate.engine.clock import rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.logfile import Entry, LogReader, last
 from casemate.engine.records import Record
-from casemate.errors import NotFound, Unsupported, from_os
+from casemate.errors import InvalidArgument, NotFound, Unsupported, from_os
 from casemate.http.framing import frame
 
 #: Entries are handed on in batches of about this many bytes.
@@ -28,6 +28,25 @@ class Wanted(NamedTuple):
     tail: int = -1
     since_ns: int = 0
     until_ns: int = 0
+
+
+def time_of(text: str) -> int:
+    """Return a time of the API (seconds with a fraction, or RFC 3339) in nanoseconds; 0 for none.
+
+    Raises InvalidArgument.
+    """
+    if text in ("", "0"):
+        return 0
+    whole, _, fraction = text.partition(".")
+    if whole.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
+        return int(whole[:12]) * 1_000_000_000 + int(f"{fraction:0<9}"[:9])
+    try:
+        at = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidArgument(f"invalid time {text[:60]!r}: seconds or RFC 3339") from None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=datetime.UTC)
+    return int(at.timestamp() * 1_000_000) * 1000
 
 
 def check(record: Record) -> None:
@@ -53,6 +72,9 @@ async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncIterator[
         first = last(entries, wanted.tail) if wanted.tail >= 0 else entries
         for piece in selection.pieces(iter(first)):
             yield piece
+        if changed:
+            # The end wakes the reader as well; a new run has a new future, and changes the log.
+            engine.live(record.id).exit.add_done_callback(lambda _: changed.set())
         while changed and not selection.past_end:
             over = not engine.current(record).active
             changed.clear()
@@ -60,16 +82,7 @@ async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncIterator[
                 yield piece
             if over:
                 return
-            await _changed_or_ended(engine, record, changed)
-
-
-async def _changed_or_ended(engine: Engine, record: Record, changed: asyncio.Event) -> None:
-    live = engine.live(record.id)
-    change = asyncio.ensure_future(changed.wait())
-    try:
-        await asyncio.wait([change, live.exit], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        change.cancel()
+            await changed.wait()
 
 
 class _Selection:

@@ -103,6 +103,15 @@ class Networking:
         for endpoint in self.store.endpoints(container=record.id):
             self.store.disconnect(record.id, endpoint.network)
 
+    def known(self) -> list[Network]:
+        """Return all networks; the default one is there before anybody uses it."""
+        self._network(DEFAULT)
+        return self.store.networks()
+
+    def find(self, text: str) -> Network:
+        """Return the network that ``text`` names. Raises NotFound."""
+        return self._network(text)
+
     def endpoint(self, id_: str) -> tuple[Network, Endpoint] | None:
         """Return where the container is at present."""
         for endpoint in self.store.endpoints(container=id_):

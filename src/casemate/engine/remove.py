@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Mapping
 
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
+from casemate.engine.logs import time_of
 from casemate.engine.records import Record
-from casemate.errors import Conflict, NotFound, from_os
+from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
 
 
 async def remove(engine: Engine, record: Record, *, force: bool = False) -> None:
@@ -63,6 +65,39 @@ def _erase(engine: Engine, record: Record) -> None:
         raise from_os(error, f"cannot remove container {record.name}") from error
     engine.networking.leave(record)
     engine.records.remove(record.id)
+
+
+async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
+    """Remove the containers that do not run; returns their ids and the bytes freed."""
+    unknown = sorted(set(filters) - {"label", "label!", "until"})
+    if unknown:
+        raise InvalidArgument(f"invalid filter '{unknown[0][:40]}'")
+    gone, freed = [], 0
+    for record in engine.records.all():
+        if record.active or record.state.status in ("removing", "restarting"):
+            continue
+        if not _matches(record, filters):
+            continue
+        size = engine.snapshots.usage(record.id)
+        await remove(engine, record)
+        gone.append(record.id)
+        freed += size
+    return gone, freed
+
+
+def _matches(record: Record, filters: Mapping[str, list[str]]) -> bool:
+    labels = record.fixed.config.labels or {}
+
+    def has(text: str) -> bool:
+        name, separator, value = text.partition("=")
+        return name in labels and (not separator or labels[name] == value)
+
+    until = [time_of(text) for text in filters.get("until", ())]
+    return (
+        all(map(has, filters.get("label", ())))
+        and not any(map(has, filters.get("label!", ())))
+        and all(record.created_ns < at for at in until)
+    )
 
 
 def erase_leftover(engine: Engine, id_: str) -> None:

@@ -12,8 +12,9 @@ import secrets
 from typing import NamedTuple
 
 from casemate.errors import Error
-from casemate.linux.cgroups import Cgroups
-from casemate.linux.cgroups.group import Cgroup
+from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups.cgroup import Cgroup
+from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.runtime.plan import Plan
 from casemate.runtime.steps import Step, step
 from casemate.supervise.program import Program
@@ -32,11 +33,11 @@ class Rooms:
     """Makes rooms, and keeps up to ``size`` of them ready."""
 
     def __init__(
-        self, program: Program, cgroups: Cgroups, parent: str, template: Plan, size: int
+        self, program: Program, hierarchies: Hierarchies, parent: str, template: Plan, size: int
     ) -> None:
         """``template`` is the plan of a default container, ``parent`` the cgroup above all."""
         self._program = program
-        self._cgroups = cgroups
+        self._hierarchies = hierarchies
         self._parent = parent
         self._template = template
         self.size = size
@@ -98,7 +99,8 @@ class Rooms:
         shim = Shim.spawn(self._program, plan.namespaces)
         try:
             # The kernel makes the namespaces while the cgroup is made here.
-            cgroup = self._cgroups.create(f"{parent}/{secrets.token_hex(16)}")
+            cgroup = cgroups.at(self._hierarchies, f"{parent}/{secrets.token_hex(16)}")
+            cgroup.create()
         except BaseException:
             await _end(shim)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from casemate.engine.live import Live
 from casemate.engine.records import Record
 from casemate.engine.remove import remove
 from casemate.errors import Error, NotFound
-from casemate.linux.cgroups import Cgroup
+from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Exit
 
@@ -37,7 +38,7 @@ async def follow(engine: Engine, id_: str, live: Live, cgroup: Cgroup) -> None:
         ending = Ending(exit_.code, exit_.at_ns)
     except Gone:
         await shim.gone
-        ending = recorded(engine, id_) or _lost()
+        ending = recorded(engine, id_) or lost()
     async with live.lock:
         await ended(engine, id_, live, cgroup, ending)
     await shim.gone
@@ -48,18 +49,22 @@ async def follow(engine: Engine, id_: str, live: Live, cgroup: Cgroup) -> None:
         live.released.set_result(None)
 
 
-def _lost() -> Ending:
+def lost() -> Ending:
+    """Return the end of a container whose supervisor did not live to see it."""
     return Ending(_LOST, now_ns(), "the container's supervisor was killed")
 
 
-async def ended(engine: Engine, id_: str, live: Live, cgroup: Cgroup, ending: Ending) -> None:
+async def ended(
+    engine: Engine, id_: str, live: Live, cgroup: Cgroup | None, ending: Ending
+) -> None:
     """Write the end down, tell who waits, and give back addresses, ports and the cgroup."""
     record = engine.records.get(id_)
     if record is None:
         return
-    if ending.error:
-        await cgroup.end()  # its supervisor is gone: nobody else would
-    oom_killed = cgroup.oom_kills() > 0
+    if ending.error and cgroup:
+        # Its supervisor is gone: nobody else would.
+        await asyncio.get_running_loop().run_in_executor(None, cgroup.kill)
+    oom_killed = _oom_kills(cgroup) > 0
     record = engine.records.change(
         id_,
         status="dead" if ending.error else "exited",
@@ -78,10 +83,18 @@ async def ended(engine: Engine, id_: str, live: Live, cgroup: Cgroup, ending: En
     engine.events.publish("container", "die", id_, detail)
     _end_execs(live)
     engine.networking.leave(record)
-    cgroup.delete()
+    if cgroup:
+        cgroup.delete()
     engine.records.change(id_, cgroup="")
     if record.fixed.host.auto_remove:
         engine.background(remove_by_itself(engine, id_))
+
+
+def _oom_kills(cgroup: Cgroup | None) -> int:
+    try:
+        return cgroup.oom_kills() if cgroup else 0
+    except NotFound:
+        return 0  # somebody removed it: nobody can tell any more
 
 
 def _end_execs(live: Live) -> None:

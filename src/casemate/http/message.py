@@ -38,6 +38,9 @@ class Stream(Protocol):
     async def write(self, data: bytes) -> None:
         """Send ``data``; waits while the peer reads too slowly. Raises ConnectionError."""
 
+    async def end(self) -> None:
+        """Say that this was all."""
+
 
 class Exchange(Protocol):
     """What a request can do besides being answered; the server's connection implements it."""

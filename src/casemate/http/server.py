@@ -276,6 +276,8 @@ class Server:
         self._handler = handler
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
+        #: When the last connection was opened or closed, by the event loop's clock.
+        self.last_change = 0.0
 
     async def listen_unix(self, path: str, mode: int, group: int = -1) -> None:
         """Listen on the unix socket ``path``, which appears with ``mode`` already set."""
@@ -308,6 +310,7 @@ class Server:
         return Connection(self._handler, self._watch)
 
     def _watch(self, connection: Connection, opened: bool) -> None:
+        self.last_change = asyncio.get_running_loop().time()
         if opened:
             self._connections.add(connection)
         else:

@@ -150,7 +150,7 @@ def _take_layer(
 
     pieces = hashed()
     try:
-        layer = store.layers.ingest(pieces, what=f"{path[:200]} of {files.what}", lease=lease)
+        layer = store.layers.ingest(pieces, what=f"{path[:200]} of {files.what}", protect=lease.add)
     except InvalidArgument as error:
         files.failed[path] = error
         return

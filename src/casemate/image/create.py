@@ -42,7 +42,7 @@ def import_root(
     """Make an image of one layer from the root tar in ``chunks``, compressed or not."""
     run = apply(RunConfig(), changes)
     with store.content.lease() as lease:
-        layer = store.layers.ingest(chunks, what="the imported archive", lease=lease)
+        layer = store.layers.ingest(chunks, what="the imported archive", protect=lease.add)
         history = _history(origin)
         config = ImageConfig(
             architecture=platform.architecture,
@@ -75,7 +75,7 @@ def commit(
     if len(parent.rootfs.diff_ids) >= MAX_LAYERS:
         raise InvalidArgument(f"cannot commit: the image has {MAX_LAYERS} layers already")
     with store.content.lease() as lease:
-        layer = store.layers.ingest(changes, what="the container's changes", lease=lease)
+        layer = store.layers.ingest(changes, what="the container's changes", protect=lease.add)
         config = msgspec.structs.replace(
             parent,
             created=origin.created,

@@ -7,12 +7,15 @@ from typing import NamedTuple
 
 
 class Report(NamedTuple):
-    """One line of progress, as Docker's clients understand it. ``id`` names the layer."""
+    """One line of progress, as Docker's clients understand it. ``id`` names the layer; ``stream``
+    tells that the text is to be shown as it is.
+    """
 
     status: str
     id: str = ""
     done: int = 0
     total: int = 0
+    stream: bool = False
 
 
 #: Called from any thread, often: must be quick.

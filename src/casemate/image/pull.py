@@ -5,7 +5,7 @@ indexed in one pass over its bytes.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ def pull(
 def _check(manifest: Manifest, what: str) -> None:
     if manifest.config.media_type not in media.CONFIGS:
         raise Unsupported(
-            f"cannot pull {what}: it is not a container image but {manifest.config.media_type[:160]}"
+            f"cannot pull {what}: it is no container image but {manifest.config.media_type[:160]}"
         )
     if manifest.config.size > configs.MAX_BYTES:
         raise InvalidArgument(f"cannot pull {what}: its config has {manifest.config.size} bytes")
@@ -176,7 +176,7 @@ def _stored(source: _Source, blob: Descriptor) -> Iterator[bytes]:
 
 def _fetched(
     source: _Source, blob: Descriptor, writer: ResumableIngest, *, direct: bool
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the blob's bytes while they are written down; at the end it is verified and stored."""
     name = short(blob.digest)
     yield from writer.read_partial(_PIECE)

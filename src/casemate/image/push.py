@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from casemate.image.progress import Report, Tell
 from casemate.image.pull import PARALLEL, short
 from casemate.image.store import Image, ImageStore
 from casemate.layer.compression import compress
+from casemate.layer.stream import TarFile
 from casemate.oci import digest as digests
 from casemate.oci import manifest as manifest_values
 from casemate.oci import media
@@ -142,9 +143,9 @@ def _compress(target: _Target, diff_id: Digest, name: str) -> Descriptor:
     return Descriptor(media.OCI_LAYER_GZIP, digest, size)
 
 
-def _pieces(tar: Iterable[bytes], size: int, name: str, tell: Tell) -> Iterator[bytes]:
+def _pieces(tar: TarFile, size: int, name: str, tell: Tell) -> Generator[bytes, None, None]:
     done = 0
-    for piece in tar:
+    for piece in tar.chunks():
         done += len(piece)
         tell(Report("Pushing", name, done, size))
         yield piece

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -59,6 +59,9 @@ class Layer:
         return tuple(f"{self.path}/{name}" for name in names)
 
 
+Protect = Callable[[Digest], object]
+
+
 class LayerStore:
     """The layers below ``root``/layers; safe for any number of threads and processes."""
 
@@ -87,13 +90,15 @@ class LayerStore:
         expected: Digest | None = None,
         compression: Compression | None = None,
         limits: Limits = DEFAULT,
+        protect: Protect | None = None,
     ) -> Layer:
         """Store the layer whose bytes, compressed or not, are ``chunks``.
 
         ``what`` names it in errors. ``compression`` None looks at the first bytes. With
         ``expected``, a layer that is there already is returned without reading a chunk, and one
         whose bytes are others is DataLoss. InvalidArgument for an archive that breaks a rule or a
-        limit. After an error nothing is left.
+        limit. After an error nothing is left. ``protect`` is told the DiffID before the layer is
+        there, so that no collection can take it away before something refers to it.
         """
         if expected is not None and self.has(expected):
             return self.get(expected)
@@ -102,6 +107,8 @@ class LayerStore:
             limit = min(limits.archive_bytes, index.DEVICE_BYTES)
             pieces = decompress(chunks, compression, what, limit)
             record = ingest.receive(pieces, source, work.descriptor)
+            if protect:
+                protect(record.diff_id)
             return self._publish(work, record)
 
     @contextlib.contextmanager

@@ -1,0 +1,145 @@
+"""Bodies in and out: JSON, filters, streams."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from casemate.api.router import Call
+from casemate.engine.engine import Engine
+from casemate.errors import InvalidArgument
+from casemate.http.message import Body, Hijacked, Response
+
+T = TypeVar("T")
+
+NO_CONTENT = Response(204)
+RAW = "application/vnd.docker.raw-stream"
+MULTIPLEXED = "application/vnd.docker.multiplexed-stream"
+
+
+def reply(document: Any, status: int = 200) -> Response:
+    """Return ``document`` as JSON."""
+    return Response(status, msgspec.json.encode(document) + b"\n")
+
+
+async def body(call: Call, kind: type[T]) -> T:
+    """Return the request's JSON body as a ``kind``; nulls count as absent. Raises
+    InvalidArgument.
+    """
+    data = await call.request.body.read()
+    if not data.strip():
+        raise InvalidArgument("invalid JSON: got EOF while reading request body")
+    try:
+        return msgspec.convert(_present(msgspec.json.decode(data)), kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+
+
+async def optional_body(call: Call, kind: type[T]) -> T | None:
+    """Return the body as ``body`` does, None when there is none."""
+    data = await call.request.body.read()
+    if not data.strip():
+        return None
+    try:
+        return msgspec.convert(_present(msgspec.json.decode(data)), kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+
+
+def _present(value: Any) -> Any:
+    # Go's clients send null for what they leave out.
+    if isinstance(value, dict):
+        return {k: _present(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_present(v) for v in value]
+    return value
+
+
+def filters(call: Call) -> dict[str, list[str]]:
+    """Return the ``filters`` of the query, in both forms that clients use."""
+    text = call.request.query.get("filters", "")
+    if not text:
+        return {}
+    try:
+        found = msgspec.json.decode(text.encode(), type=dict[str, list[str] | dict[str, bool]])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidArgument(f"invalid filters: {error}") from error
+    return {
+        name: values if isinstance(values, list) else [v for v, on in values.items() if on]
+        for name, values in found.items()
+    }
+
+
+def auth_header(call: Call) -> str:
+    """Return the X-Registry-Auth header, empty when there is none."""
+    return call.request.headers.get("x-registry-auth", "")
+
+
+async def hijack(call: Call, content_type: str) -> int:
+    """Leave HTTP and return a stream socket that carries what client and process say."""
+    upgrade = call.request.headers.get("upgrade", "")
+    headers = {"Content-Type": content_type}
+    if upgrade:
+        headers |= {"Connection": "Upgrade", "Upgrade": "tcp"}
+    hijacked = await call.request.exchange.hijack(101 if upgrade else 200, headers)
+    if not hijacked.early:
+        return hijacked.descriptor
+    return await _with_early(call.engine, hijacked)
+
+
+async def _with_early(engine: Engine, hijacked: Hijacked) -> int:
+    """Return one end of a socket pair; between the other end and the client, bytes are copied.
+
+    For clients that have sent input behind their request already: it must come first.
+    """
+    ours, theirs = socket.socketpair()
+    client = socket.socket(fileno=hijacked.descriptor)
+    client.setblocking(False)
+    ours.setblocking(False)
+    engine.background(_copy(client, ours, hijacked.early))
+    engine.background(_copy(ours, client, b""))
+    return theirs.detach()
+
+
+async def _copy(source: socket.socket, sink: socket.socket, first: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    try:
+        data = first or await loop.sock_recv(source, 1 << 16)
+        while data:
+            await loop.sock_sendall(sink, data)
+            data = await loop.sock_recv(source, 1 << 16)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        for end in (source, sink):
+            end.close()
+
+
+async def stream(call: Call, pieces: AsyncIterator[bytes], content_type: str) -> None:
+    """Answer with ``pieces`` as they come."""
+    out = await call.request.exchange.begin(200, {"Content-Type": content_type})
+    async for piece in pieces:
+        await out.write(piece)
+    await out.end()
+
+
+class BlockingBody:
+    """The request's body for a thread: an iterator that waits for the event loop's pieces."""
+
+    def __init__(self, source: Body) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._chunks = source.chunks()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            future = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+            piece = future.result()
+            if piece is None:
+                return
+            yield piece
+
+    async def _next(self) -> bytes | None:
+        return await anext(self._chunks, None)

@@ -1,0 +1,176 @@
+"""/containers: everything about containers but execs.
+
+Source: Docker Engine API v1.47, tag Container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import msgspec
+
+from casemate.api.answers import (
+    MULTIPLEXED,
+    NO_CONTENT,
+    RAW,
+    body,
+    filters,
+    hijack,
+    reply,
+    stream,
+)
+from casemate.api.router import Call, Route
+from casemate.engine import attach as attaching
+from casemate.engine import create, export, inspect, launch, listing, logs, remove, stop
+from casemate.engine.logs import Wanted
+from casemate.engine.model import CreateRequest
+from casemate.engine.records import Record
+from casemate.engine.terminal import check_size
+from casemate.errors import InvalidArgument
+from casemate.http.message import Response
+
+
+def _record(call: Call) -> Record:
+    return call.engine.records.find(call.values["id"])
+
+
+async def _list(call: Call) -> Response:
+    request = call.request
+    size = request.flag("size")
+    found = listing.listed(
+        call.engine,
+        everything=request.flag("all"),
+        limit=request.number("limit"),
+        filters=filters(call),
+    )
+    return reply([inspect.line(call.engine, record, size=size) for record in found])
+
+
+async def _create(call: Call) -> Response:
+    asked = await body(call, CreateRequest)
+    created = await create.create(call.engine, asked, call.request.query.get("name", ""))
+    return reply({"Id": created.record.id, "Warnings": list(created.warnings)}, 201)
+
+
+async def _inspect(call: Call) -> Response:
+    size = call.request.flag("size")
+    return reply(inspect.whole(call.engine, _record(call), size=size))
+
+
+async def _start(call: Call) -> Response:
+    record = _record(call)
+    if call.engine.current(record).state.status == "running":
+        return Response(304)
+    await launch.start(call.engine, record)
+    return NO_CONTENT
+
+
+async def _stop(call: Call) -> Response:
+    request = call.request
+    stopped = await stop.stop(
+        call.engine,
+        _record(call),
+        signal=request.query.get("signal", ""),
+        timeout_s=request.number("t"),
+    )
+    return NO_CONTENT if stopped else Response(304)
+
+
+async def _kill(call: Call) -> Response:
+    await stop.kill(call.engine, _record(call), call.request.query.get("signal", ""))
+    return NO_CONTENT
+
+
+async def _wait(call: Call) -> None:
+    """The head goes out at once: it tells the client that it will not miss the end."""
+    condition = call.request.query.get("condition", "")
+    future = stop.waiting(call.engine, _record(call), condition)
+    out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
+    code = await asyncio.shield(future)
+    await out.write(msgspec.json.encode({"StatusCode": code}) + b"\n")
+    await out.end()
+
+
+async def _delete(call: Call) -> Response:
+    request = call.request
+    if request.flag("link"):
+        raise InvalidArgument("removing a link is not supported: links are not")
+    await remove.remove(call.engine, _record(call), force=request.flag("force"))
+    return NO_CONTENT
+
+
+async def _prune(call: Call) -> Response:
+    deleted, freed = await remove.prune(call.engine, filters(call))
+    return reply({"ContainersDeleted": deleted or None, "SpaceReclaimed": freed})
+
+
+async def _logs(call: Call) -> None:
+    request, record = call.request, _record(call)
+    logs.check(record)
+    wanted = Wanted(
+        stdout=request.flag("stdout"),
+        stderr=request.flag("stderr"),
+        follow=request.flag("follow"),
+        timestamps=request.flag("timestamps"),
+        tail=_tail(request.query.get("tail", "all")),
+        since_ns=logs.time_of(request.query.get("since", "")),
+        until_ns=logs.time_of(request.query.get("until", "")),
+    )
+    if not (wanted.stdout or wanted.stderr):
+        raise InvalidArgument("Bad parameters: you must choose at least one stream")
+    content_type = RAW if record.fixed.config.tty else MULTIPLEXED
+    await stream(call, logs.read(call.engine, record, wanted), content_type)
+
+
+def _tail(text: str) -> int:
+    """Return a number of lines, -1 for all; what is no number is all, as with Docker."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else -1
+
+
+async def _attach(call: Call) -> None:
+    request, record = call.request, _record(call)
+    attaching.check(call.engine, record)
+    tty = record.fixed.config.tty
+    wanted = attaching.flags(
+        stdin=request.flag("stdin") and record.fixed.config.open_stdin,
+        stdout=request.flag("stdout"),
+        stderr=request.flag("stderr"),
+        tty=tty,
+    )
+    content_type = RAW if tty or call.version < (1, 42) else MULTIPLEXED
+    descriptor = await hijack(call, content_type)
+    if request.flag("logs"):
+        await attaching.replay(call.engine, record, descriptor, wanted)
+    if request.flag("stream"):
+        await attaching.attach(call.engine, record, descriptor, wanted)
+    else:
+        os.close(descriptor)
+
+
+async def _resize(call: Call) -> Response:
+    rows, columns = check_size(call.request.number("h"), call.request.number("w"))
+    await attaching.resize(call.engine, _record(call), rows, columns)
+    return Response(200)
+
+
+async def _export(call: Call) -> None:
+    pieces = export.root_tar(call.engine, _record(call))
+    await stream(call, pieces, "application/x-tar")
+
+
+ROUTES = (
+    Route("GET", "/containers/json", _list),
+    Route("POST", "/containers/create", _create),
+    Route("POST", "/containers/prune", _prune),
+    Route("GET", "/containers/{id}/json", _inspect),
+    Route("GET", "/containers/{id}/logs", _logs),
+    Route("GET", "/containers/{id}/export", _export),
+    Route("POST", "/containers/{id}/start", _start),
+    Route("POST", "/containers/{id}/stop", _stop),
+    Route("POST", "/containers/{id}/kill", _kill),
+    Route("POST", "/containers/{id}/wait", _wait),
+    Route("POST", "/containers/{id}/attach", _attach),
+    Route("POST", "/containers/{id}/resize", _resize),
+    Route("DELETE", "/containers/{id}", _delete),
+)

@@ -1,0 +1,93 @@
+"""A container's changes become an image."""
+
+from __future__ import annotations
+
+from casemate.engine import images
+from casemate.engine.clock import now_ns, rfc3339
+from casemate.engine.create import attributes
+from casemate.engine.engine import Engine
+from casemate.engine.model import Config, arguments
+from casemate.engine.records import Record
+from casemate.errors import Conflict
+from casemate.image import create as creating
+from casemate.image.changes import apply
+from casemate.image.create import Origin
+from casemate.image.store import Image
+from casemate.layer import diff
+from casemate.oci import image as configs
+from casemate.oci.image import ImageConfig, RunConfig
+from casemate.oci.reference import Reference
+
+
+async def commit(
+    engine: Engine,
+    record: Record,
+    *,
+    name: Reference | None,
+    changes: list[str],
+    author: str = "",
+    comment: str = "",
+    pause: bool = True,
+) -> Image:
+    """Make an image of the container's image and what the container wrote over it.
+
+    With ``pause`` the container stands still meanwhile, so that its files fit together.
+    """
+    live = engine.live(record.id)
+    async with live.lock:
+        record = engine.current(record)
+        if record.state.status in ("removing", "dead"):
+            raise Conflict(
+                f"you cannot commit container {record.name} which is {record.state.status}"
+            )
+        parent = _parent(engine, record)
+        run = apply(_run_config(record.fixed.config), changes)
+        at = now_ns()
+        origin = Origin(rfc3339(at), at, author, comment, " ".join(record.fixed.args))
+        frozen = pause and record.state.status == "running"
+        cgroup = engine.cgroup(record.state.cgroup) if frozen else None
+        try:
+            if cgroup:
+                await images.in_thread(cgroup.freeze)
+            image = await images.in_thread(
+                lambda: creating.commit(
+                    engine.images,
+                    parent,
+                    diff.changes_tar(engine.snapshots.upper(record.id)),
+                    run,
+                    name=name,
+                    origin=origin,
+                )
+            )
+        finally:
+            if cgroup:
+                await images.in_thread(cgroup.thaw)
+    detail = {**attributes(record), "comment": comment, "imageID": image.id}
+    engine.events.publish("container", "commit", record.id, detail)
+    return image
+
+
+def _parent(engine: Engine, record: Record) -> ImageConfig:
+    """Return the config of the container's image, which is kept as long as the container."""
+    assert record.fixed.image
+    data = engine.content.read(record.fixed.image, configs.MAX_BYTES)
+    return configs.parse(data, f"image {record.fixed.image}")
+
+
+def _run_config(config: Config) -> RunConfig:
+    """Return what of the container's config belongs into an image."""
+    entrypoint, cmd = arguments(config.entrypoint), arguments(config.cmd)
+    return RunConfig(
+        user=config.user,
+        exposed_ports=config.exposed_ports or {},
+        env=tuple(config.env or ()),
+        entrypoint=None if entrypoint is None else tuple(entrypoint),
+        cmd=None if cmd is None else tuple(cmd),
+        volumes=config.volumes or {},
+        working_dir=config.working_dir,
+        labels=config.labels or {},
+        stop_signal=config.stop_signal,
+        healthcheck=config.healthcheck,
+        on_build=tuple(config.on_build or ()),
+        shell=tuple(config.shell or ()),
+    )

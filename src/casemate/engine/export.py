@@ -1,0 +1,22 @@
+"""A container's whole root as a tar."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+from casemate.engine import rootfs
+from casemate.engine.engine import Engine
+from casemate.engine.images import pieces
+from casemate.engine.records import Record
+from casemate.layer import diff
+
+
+def root_tar(engine: Engine, record: Record) -> AsyncIterator[bytes]:
+    """Yield the tar of what the container's root looks like now."""
+    return pieces(_read(engine, record))
+
+
+def _read(engine: Engine, record: Record) -> Iterator[bytes]:
+    root = engine.snapshots.mounts(record.id)
+    with rootfs.seen(root, engine.host.root_place, new_api=engine.host.overlay_layers) as tree:
+        yield from diff.tree_tar(tree)

@@ -1,0 +1,302 @@
+"""Images, as an engine offers them: the image room's verbs with this engine's stores and events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from casemate.content import collect as collecting
+from casemate.engine.clock import now_ns, rfc3339
+from casemate.engine.engine import Engine
+from casemate.errors import Conflict, NotFound
+from casemate.image import create as creating
+from casemate.image import load as loading
+from casemate.image import pull as pulling
+from casemate.image import push as pushing
+from casemate.image import reachable
+from casemate.image.create import Origin
+from casemate.image.load import Loaded
+from casemate.image.progress import Report, Tell
+from casemate.image.push import Pushed
+from casemate.image.store import Image
+from casemate.oci import platform as platforms
+from casemate.oci import reference as references
+from casemate.oci.digest import Digest
+from casemate.oci.platform import Platform
+from casemate.oci.reference import Reference
+from casemate.registry.client import Registry
+from casemate.registry.credentials import Keychain
+from casemate.supervise import program
+
+T = TypeVar("T")
+
+#: The image that comes with casemate; no registry is asked for it.
+HELLO = references.parse("hello")
+
+
+class Removed(NamedTuple):
+    """What a removal took away: names, and the images that went with the last one."""
+
+    untagged: tuple[str, ...]
+    deleted: tuple[Digest, ...]
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking ``work`` beside the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def pull(
+    engine: Engine, reference: Reference, keychain: Keychain, platform: Platform | None, tell: Tell
+) -> Image:
+    """Have the image ``reference`` from its registry. Raises what the registry client does."""
+    if reference == HELLO:
+        image = await in_thread(lambda: _hello(engine, tell))
+    else:
+        wanted = platform or platforms.host()
+
+        def work() -> Image:
+            with Registry(engine.settings.registry, keychain) as registry:
+                return pulling.pull(
+                    engine.images,
+                    registry,
+                    reference,
+                    platform=wanted,
+                    now_ns=now_ns(),
+                    tell=tell,
+                ).image
+
+        image = await in_thread(work)
+    engine.events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
+    return image
+
+
+def _hello(engine: Engine, tell: Tell) -> Image:
+    image = creating.hello(engine.images, program.path(), platform=platforms.host(), name=HELLO)
+    tell(Report("Pulling from the casemate package", HELLO.tag))
+    tell(Report(f"Status: Downloaded newer image for {HELLO.familiar}"))
+    return image
+
+
+async def push(engine: Engine, reference: Reference, keychain: Keychain, tell: Tell) -> Pushed:
+    """Send the image of that name to its registry."""
+    image = engine.images.named(reference)
+    if image is None:
+        raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
+
+    def work() -> Pushed:
+        with Registry(engine.settings.registry, keychain) as registry:
+            return pushing.push(engine.images, registry, image, reference, tell)
+
+    pushed = await in_thread(work)
+    engine.events.publish("image", "push", reference.familiar, {"name": reference.familiar_name})
+    return pushed
+
+
+async def load(engine: Engine, chunks: Iterable[bytes], platform: Platform | None) -> list[Loaded]:
+    """Store every image of an archive."""
+    wanted = platform or platforms.host()
+    loaded = await in_thread(
+        lambda: loading.load(engine.images, chunks, platform=wanted, now_ns=now_ns())
+    )
+    for one in loaded:
+        engine.events.publish("image", "load", one.image.id, {"name": one.image.id})
+    return loaded
+
+
+async def import_root(
+    engine: Engine,
+    chunks: Iterable[bytes],
+    *,
+    name: Reference | None,
+    message: str,
+    changes: list[str],
+    platform: Platform | None,
+) -> Image:
+    """Make an image of a root tar."""
+    at = now_ns()
+    origin = Origin(rfc3339(at), at, comment=message or "Imported from -")
+    image = await in_thread(
+        lambda: creating.import_root(
+            engine.images,
+            chunks,
+            platform=platform or platforms.host(),
+            changes=changes,
+            name=name,
+            origin=origin,
+        )
+    )
+    engine.events.publish("image", "import", image.id, {"name": name.familiar if name else ""})
+    return image
+
+
+def tag(engine: Engine, image: Image, name: Reference) -> None:
+    """Give an image one more name."""
+    engine.images.tag(image, name)
+    engine.events.publish("image", "tag", image.id, {"name": name.familiar})
+
+
+async def remove(engine: Engine, text: str, *, force: bool, prune: bool = True) -> Removed:
+    """Take the name ``text`` away, or remove the image with the id ``text``.
+
+    Raises Conflict for an image that a container uses, or that has several names.
+    """
+    image = engine.images.find(text)
+    named = _name_in(text, image)
+    if named and len(image.names) > 1 and _others(image, named):
+        engine.images.untag(named)
+        engine.events.publish("image", "untag", image.id, {"name": image.id})
+        return Removed((named.familiar,), ())
+    if not named and len({n.repository for n in image.tags}) > 1 and not force:
+        raise Conflict(
+            f"conflict: unable to delete {_short(image)} (must be forced) - image is referenced in"
+            " multiple repositories"
+        )
+    _check_unused(engine, image, force=force)
+    engine.images.forget(image)
+    untagged = tuple(n.familiar for n in image.names)
+    engine.events.publish("image", "delete", image.id, {"name": image.id})
+    if prune:
+        await collect(engine)
+    return Removed(untagged, (image.id, *reversed(image.layers)))
+
+
+def _name_in(text: str, image: Image) -> Reference | None:
+    """Return the image's name that ``text`` is, None when it is an id."""
+    for name in image.names:
+        if text in (name.familiar, str(name)):
+            return name
+        if name.tag == references.DEFAULT_TAG and text in (name.familiar_name, name.repository):
+            return name
+    return None
+
+
+def _others(image: Image, named: Reference) -> bool:
+    """Tell whether people have another name for the image; a digest alone is not one."""
+    return any(n != named for n in image.tags)
+
+
+def _check_unused(engine: Engine, image: Image, *, force: bool) -> None:
+    for record in engine.records.all():
+        if record.fixed.image != image.id:
+            continue
+        state = "running" if record.active else "stopped"
+        if record.active or not force:
+            must = "cannot be forced" if record.active else "must be forced"
+            raise Conflict(
+                f"conflict: unable to delete {_short(image)} ({must}) - image is being used by"
+                f" {state} container {record.short}"
+            )
+
+
+def _short(image: Image) -> str:
+    return image.id.partition(":")[2][:12]
+
+
+async def prune(
+    engine: Engine, *, everything: bool, matches: Callable[[Image], bool]
+) -> tuple[list[dict[str, str]], int]:
+    """Remove the images that nothing needs: those without a name, or with ``everything`` all that
+    no container uses. Returns what went, and the bytes that were freed.
+    """
+    used = {record.fixed.image for record in engine.records.all()}
+    gone: list[dict[str, str]] = []
+    for image in engine.images.all():
+        if image.id in used or (image.tags and not everything) or not matches(image):
+            continue
+        gone.extend({"Untagged": name.familiar} for name in image.names)
+        gone.append({"Deleted": image.id})
+        engine.images.forget(image)
+    return gone, await collect(engine)
+
+
+async def collect(engine: Engine) -> int:
+    """Remove blobs and layers that nothing reaches; returns the bytes freed."""
+    return await in_thread(lambda: _collect(engine))
+
+
+def _collect(engine: Engine) -> int:
+    def roots() -> Iterator[Digest]:
+        yield from reachable.roots(engine.images.all())
+        for record in engine.records.all():
+            yield from record.fixed.layers
+            if record.fixed.image:
+                yield record.fixed.image
+
+    def sweep(known: frozenset[Digest]) -> int:
+        freed = 0
+        gone = [d for d in engine.layers.walk() if d not in known]
+        for diff_id in gone:
+            size = engine.layers.usage(diff_id)
+            engine.snapshots.release(diff_id)
+            engine.layers.delete(diff_id)
+            freed += size
+        engine.images.forget_blobs(gone)
+        return freed
+
+    found = collecting.collect(
+        engine.content, roots, lambda d: reachable.edges(engine.images, d), sweeps=(sweep,)
+    )
+    return found.freed_bytes
+
+
+def describe(engine: Engine, image: Image) -> dict[str, Any]:
+    """Return the image as inspect shows it. Source: Docker Engine API v1.47, ImageInspect."""
+    config = image.config
+    history = config.history
+    return {
+        "Id": image.id,
+        "RepoTags": [n.familiar for n in image.tags],
+        "RepoDigests": [n.familiar for n in image.repo_digests],
+        "Parent": "",
+        "Comment": history[-1].comment if history else "",
+        "Created": config.created,
+        "DockerVersion": "",
+        "Author": config.author,
+        "Config": _run_config(msgspec.to_builtins(config.config)),
+        "Architecture": config.architecture,
+        "Variant": config.variant,
+        "Os": config.os,
+        "Size": size(engine, image),
+        "GraphDriver": {"Name": engine.snapshots.name, "Data": None},
+        "RootFS": {"Type": "layers", "Layers": list(image.layers)},
+        "Metadata": {"LastTagTime": rfc3339(image.stored_ns)},
+    }
+
+
+def _run_config(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with the members that Docker's clients expect to be there."""
+    defaults: dict[str, Any] = {
+        "Hostname": "",
+        "Domainname": "",
+        "User": "",
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": False,
+        "OpenStdin": False,
+        "StdinOnce": False,
+        "Env": None,
+        "Cmd": None,
+        "Image": "",
+        "Volumes": None,
+        "WorkingDir": "",
+        "Entrypoint": None,
+        "OnBuild": None,
+        "Labels": None,
+    }
+    return {**defaults, **found}
+
+
+def size(engine: Engine, image: Image) -> int:
+    """Return the bytes of the image's layers, uncompressed."""
+    return sum(engine.layers.get(diff_id).size_bytes for diff_id in image.layers)
+
+
+async def pieces(source: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield what the blocking iterator ``source`` does, each piece made in a thread."""
+    while (piece := await in_thread(lambda: next(source, None))) is not None:
+        yield piece
