@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -127,6 +128,17 @@ class ResumableIngest(Ingest):
         if self.offset + memoryview(data).nbytes > self.size:
             raise DataLoss(f"{self.what} is longer than the {self.size} bytes it should have")
         super().write(data)
+
+    def read_partial(self, piece_bytes: int) -> Iterator[bytes]:
+        """Yield what was written up to now, for a reader that needs the blob from its beginning."""
+        position, end = 0, self.offset
+        while position < end:
+            with naming(f"cannot read back {self.what}"):
+                piece = os.pread(self._open(), min(piece_bytes, end - position), position)
+            if not piece:
+                raise DataLoss(f"{self.what}: its beginning was cut off at {position} bytes")
+            position += len(piece)
+            yield piece
 
     def commit(self) -> Digest:
         """Store the blob when it is whole. Raises DataLoss.

@@ -47,6 +47,15 @@ class _Source(NamedTuple):
     sent: Sent
 
 
+def exists(registry: Registry, reference: Reference, descriptor: Descriptor) -> bool:
+    """Return whether the repository of ``reference`` has the blob, with the size promised."""
+    descriptor.checked(reference.familiar_name)
+    try:
+        return _exists(_target(registry, reference, ""), descriptor)
+    except Refused as refused:
+        raise refused.explain("push", reference.familiar_name) from refused
+
+
 def push_blob(
     registry: Registry,
     reference: Reference,

@@ -87,6 +87,20 @@ def test_a_beginning_longer_than_the_blob_is_forgotten(store: ContentStore) -> N
         assert writer.offset == 0
 
 
+def test_what_is_there_can_be_read_by_those_who_need_it_all(store: ContentStore) -> None:
+    with store.lease() as lease:
+        with store.ingest(lease, DIGEST, len(DATA)) as writer:
+            assert list(writer.read_partial(1000)) == []
+            writer.write(DATA[:2500])
+        with store.ingest(lease, DIGEST, len(DATA)) as writer:
+            pieces = list(writer.read_partial(1000))
+            assert [len(piece) for piece in pieces] == [1000, 1000, 500]
+            assert b"".join(pieces) == DATA[:2500]
+            os.truncate(store.layout.partial(DIGEST), 100)
+            with pytest.raises(DataLoss, match="cut off at 100"):
+                list(writer.read_partial(1000))
+
+
 def test_restarting_forgets_what_was_written(store: ContentStore) -> None:
     with store.lease() as lease, store.ingest(lease, DIGEST, len(DATA)) as writer:
         writer.write(bytes(5000))

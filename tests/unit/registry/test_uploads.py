@@ -54,6 +54,18 @@ def test_a_blob_that_is_there_is_not_sent(
     assert methods(fake) == ["HEAD"]
 
 
+def test_a_blob_can_be_asked_for_without_its_bytes(
+    fake: FakeRegistry, client: Registry, name: Name
+) -> None:
+    assert not uploads.exists(client, name("app"), BLOB)
+    fake.add_blob("app", DATA)
+    assert uploads.exists(client, name("app"), BLOB)
+    assert not uploads.exists(client, name("app"), Descriptor(OCI_LAYER, BLOB.digest, 1))
+    fake.wrong.failures.append((403, {}))
+    with pytest.raises(Error, match="push access denied"):
+        uploads.exists(client, name("app"), BLOB)
+
+
 def test_a_neighbours_blob_is_mounted(
     fake: FakeRegistry, client: Registry, name: Name, file: BinaryIO
 ) -> None:
