@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from casemate.api.answers import body, reply
 from casemate.api.router import Call, Route
-from casemate.engine import planning
+from casemate.engine import check, planning
+from casemate.engine.check import Checked
 from casemate.engine.model import CreateRequest
 from casemate.http.message import Response
 
@@ -23,4 +26,21 @@ async def _plan(call: Call) -> Response:
     )
 
 
-ROUTES = (Route("POST", "/casemate/plan", _plan),)
+async def _fsck(call: Call) -> None:
+    """Check everything, a JSON line for each problem, the counts at the end."""
+    repair = call.request.flag("repair")
+    out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
+    async for found in check.check(call.engine, repair=repair):
+        if isinstance(found, Checked):
+            counts = {k.capitalize(): v for k, v in found._asdict().items()}
+            document: dict[str, Any] = {"Checked": counts}
+        else:
+            document = {k.capitalize(): v for k, v in found._asdict().items()}
+        await out.write(msgspec.json.encode(document) + b"\n")
+    await out.end()
+
+
+ROUTES = (
+    Route("POST", "/casemate/plan", _plan),
+    Route("POST", "/casemate/fsck", _fsck),
+)

@@ -296,7 +296,7 @@ def size(engine: Engine, image: Image) -> int:
     return sum(engine.layers.get(diff_id).size_bytes for diff_id in image.layers)
 
 
-async def pieces(source: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def pieces(source: Iterator[T]) -> AsyncIterator[T]:
     """Yield what the blocking iterator ``source`` does, each piece made in a thread."""
     while (piece := await in_thread(lambda: next(source, None))) is not None:
         yield piece

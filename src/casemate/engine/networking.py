@@ -163,6 +163,18 @@ class Networking:
             ensured = [n for n in present if n.id in self._ensured]
             self._bridges.reconcile(ensured, self.store.endpoints())
 
+    def check(self, living: set[str]) -> list[str]:
+        """Return what is wrong with addresses and rules."""
+        problems = [
+            f"container {e.container[:12]} does not run but holds {e.addresses[0]}"
+            for e in self.store.endpoints()
+            if e.container not in living and e.addresses
+        ]
+        if self._ensured:
+            firewall = Firewall(nftables.connect(), self._name)
+            problems += firewall.verify([n for n in self.store.networks() if n.bridge])
+        return problems
+
     def close(self) -> None:
         """Close the socket; bridges, rules and containers' places stay."""
         if self._host:

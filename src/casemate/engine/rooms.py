@@ -44,9 +44,15 @@ class Rooms:
         self._ready: list[Room] = []
         self._filling: asyncio.Task[None] | None = None
         self._closed = False
+        self._making: set[str] = set()
         #: How often a container found a room ready, and how often not.
         self.hits = 0
         self.misses = 0
+
+    @property
+    def cgroups(self) -> set[str]:
+        """The cgroups of the rooms that wait, or are being made."""
+        return {room.cgroup.path for room in self._ready} | self._making
 
     @property
     def ready(self) -> int:
@@ -96,23 +102,21 @@ class Rooms:
             self._filling = None
 
     async def _make(self, plan: Plan, parent: str, *, warm: bool) -> Room:
+        cgroup = cgroups.at(self._hierarchies, f"{parent}/{secrets.token_hex(16)}")
+        self._making.add(cgroup.path)
         shim = Shim.spawn(self._program, plan.namespaces)
         try:
             # The kernel makes the namespaces while the cgroup is made here.
-            cgroup = cgroups.at(self._hierarchies, f"{parent}/{secrets.token_hex(16)}")
             cgroup.create()
-        except BaseException:
-            await _end(shim)
-            raise
-        room = Room(shim, cgroup, warm)
-        try:
             await shim.ready
             attached = plan._replace(outside=attach(cgroup))
             await shim.prepare(attached.ahead_file())
         except BaseException:
-            await discard(room)
+            await discard(Room(shim, cgroup, warm))
             raise
-        return room
+        finally:
+            self._making.discard(cgroup.path)
+        return Room(shim, cgroup, warm)
 
 
 def attach(cgroup: Cgroup) -> tuple[Step, ...]:
