@@ -150,7 +150,7 @@ def choose_lowers(asked: str, paths: Paths) -> tuple[Lowers, str]:
     if asked != "directories":
         why_not = _remembered(f"{paths.run}/erofs-{os.uname().release}", paths.root)
         if not why_not:
-            return ErofsLowers(f"{paths.run}/layers"), "this kernel mounts archives"
+            return ErofsLowers(paths.run), "this kernel mounts archives"
         if asked == "erofs":
             raise Unsupported(f"cannot mount layers where they are: {why_not}")
     reason = f"this kernel cannot mount archives: {why_not}" if why_not else "as configured"

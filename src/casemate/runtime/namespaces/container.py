@@ -96,7 +96,7 @@ def _clone_flags(spec: RuntimeSpec) -> int:
 
 
 def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
-    yield step("umask", 0o022)
+    yield step("umask", 0)  # the modes of device nodes are meant
     if any(n.type == "cgroup" for n in spec.linux.namespaces):
         yield step("unshare", cgroup.CLONE_NEWCGROUP)
     for mount in spec.mounts:
@@ -120,6 +120,7 @@ def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
     # What covers a masked directory: nothing, and nothing can be put there.
     cover = MountOptions(set=RDONLY | NOSUID | NODEV | NOEXEC, data=("mode=555", "size=4k"))
     yield from filesystem("empty", "tmpfs", cover)
+    yield step("umask", 0o022)
 
 
 def _is_early(name: str) -> bool:
