@@ -1,0 +1,178 @@
+"""A container's cgroup: one value for its directories in all hierarchies."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from casemate.errors import Unsupported, from_os
+from casemate.linux.cgroups import (
+    blockio,
+    cpu,
+    cpuset,
+    devices,
+    lifecycle,
+    memory,
+    processes,
+    setting,
+    tasks,
+)
+from casemate.linux.cgroups.hierarchies import Hierarchies
+from casemate.linux.cgroups.place import Place
+from casemate.linux.cgroups.values import Limits, Usage
+
+_TIMEOUT_S = 10.0
+
+_Settings = Callable[[Place, Limits], list[setting.Setting]]
+_SETTINGS: dict[str, _Settings] = {
+    "memory": memory.settings,
+    "cpu": cpu.settings,
+    "cpuset": cpuset.settings,
+    "pids": tasks.settings,
+}
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "memory": (
+        *("memory_bytes", "memory_low_bytes", "memory_swap_bytes", "swappiness"),
+        "oom_kill_disable",
+    ),
+    "cpu": ("cpu_shares", "cpu_quota_us", "cpu_period_us"),
+    "cpuset": ("cpus", "mems"),
+    "pids": ("pids",),
+}
+_LIMITS: dict[str, Callable[[Place], Limits]] = {
+    "memory": memory.limits,
+    "cpu": cpu.limits,
+    "cpuset": cpuset.limits,
+    "pids": tasks.limits,
+}
+
+
+class Cgroup(NamedTuple):
+    """The cgroup ``path`` below the mount points of ``hierarchies``; make one with ``at``.
+
+    Making the value makes no cgroup; that is what ``create`` does.
+    """
+
+    hierarchies: Hierarchies
+    path: str
+
+    def create(self) -> None:
+        """Make it, and what is above it; see ``lifecycle.create``."""
+        lifecycle.create(self.hierarchies, self.path)
+
+    def delete(self, timeout_s: float = _TIMEOUT_S) -> None:
+        """Remove it and what is below it; see ``lifecycle.delete``."""
+        lifecycle.delete(self.hierarchies, self.path, timeout_s)
+
+    def procs_paths(self) -> tuple[str, ...]:
+        """Return the files into which the id of a process is written to put it here."""
+        return tuple(
+            f"{held.hierarchy.mount}/{self.path}/cgroup.procs" for held in self.hierarchies.held
+        )
+
+    def apply(self, limits: Limits) -> None:
+        """Put ``limits`` in force and read them back.
+
+        Raises InvalidArgument for a value that the kernel does not take or keep, Conflict for one
+        below the present use, Unsupported where the controller or the setting is missing,
+        NotFound without the cgroup.
+        """
+        with self._named("limit"):
+            for controller, settings in _SETTINGS.items():
+                if any(getattr(limits, f) not in (None, "") for f in _FIELDS[controller]):
+                    place = self._place(controller)
+                    setting.apply(place, settings(place, limits))
+            if limits.devices:
+                unified = self.hierarchies.unified
+                place_or_none = self.hierarchies.find("devices", self.path)
+                if place_or_none is None and unified:
+                    place_or_none = unified.place(self.path)
+                devices.apply(place_or_none or self._place("devices"), limits.devices)
+
+    def limits(self) -> Limits:
+        """Return the limits in force, but for devices; None where nothing manages them."""
+        found = Limits()
+        with self._named("read"):
+            for controller, read in _LIMITS.items():
+                place = self.hierarchies.find(controller, self.path)
+                if place:
+                    part = read(place)
+                    changes = {field: getattr(part, field) for field in _FIELDS[controller]}
+                    found = found._replace(**changes)
+        return found
+
+    def usage(self) -> Usage:
+        """Return what is used now. Raises NotFound without the cgroup."""
+        find = self.hierarchies.find
+        path = self.path
+        with self._named("measure"):
+            memory_place, pids_place = find("memory", path), find("pids", path)
+            time_place, io_place = find("cpuacct", path), find("blkio", path) or find("io", path)
+            if time_place is None and self.hierarchies.unified:
+                time_place = self.hierarchies.unified.place(path)
+            return Usage(
+                memory=memory.usage(memory_place) if memory_place else None,
+                cpu=cpu.usage(time_place, find("cpu", path)) if time_place else None,
+                io=blockio.usage(io_place) if io_place else None,
+                pids=tasks.usage(pids_place) if pids_place else None,
+                pids_limit=tasks.limits(pids_place).pids if pids_place else None,
+            )
+
+    def oom_kills(self) -> int:
+        """Return how many processes the OOM killer took; 0 where nothing counts them."""
+        place = self.hierarchies.find("memory", self.path)
+        with self._named("measure"):
+            return memory.oom_kills(place) if place else 0
+
+    def pids(self) -> list[int]:
+        """Return the ids of the processes here and below."""
+        with self._named("read"):
+            return processes.pids(self.hierarchies.processes(self.path))
+
+    def freeze(self, timeout_s: float = _TIMEOUT_S) -> None:
+        """Stop all processes where they are; return when they are. Raises Unavailable."""
+        with self._named("freeze"):
+            place = self.hierarchies.processes(self.path)
+            processes.freeze(place, frozen=True, timeout_s=timeout_s)
+
+    def thaw(self, timeout_s: float = _TIMEOUT_S) -> None:
+        """Let all processes go on."""
+        with self._named("thaw"):
+            place = self.hierarchies.processes(self.path)
+            processes.freeze(place, frozen=False, timeout_s=timeout_s)
+
+    def is_frozen(self) -> bool:
+        """Tell whether the processes are frozen."""
+        with self._named("read"):
+            return processes.is_frozen(self.hierarchies.processes(self.path))
+
+    def kill(self, timeout_s: float = _TIMEOUT_S) -> None:
+        """Kill all processes here and below; return when none is left. Raises Unavailable."""
+        with self._named("kill"):
+            processes.kill(self.hierarchies.processes(self.path), timeout_s)
+
+    def _place(self, controller: str) -> Place:
+        place = self.hierarchies.find(controller, self.path)
+        if place is None:
+            raise Unsupported(
+                f"cannot limit cgroup {self.path}: no {controller} controller is mounted"
+            )
+        return place
+
+    @contextlib.contextmanager
+    def _named(self, verb: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise from_os(error, f"cannot {verb} cgroup {self.path}") from error
+
+
+def at(hierarchies: Hierarchies, path: str) -> Cgroup:
+    """Return the value for the cgroup ``path``. Raises InvalidArgument for what is no path."""
+    return Cgroup(hierarchies, lifecycle.checked(path))
+
+
+def walk(hierarchies: Hierarchies, prefix: str) -> list[str]:
+    """Return the paths of all cgroups below ``prefix``, parents first."""
+    return lifecycle.walk(hierarchies, lifecycle.checked(prefix))
