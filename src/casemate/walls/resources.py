@@ -1,0 +1,32 @@
+"""From the runtime spec's resources to the limits of a cgroup, and the device rules with them."""
+
+from __future__ import annotations
+
+from casemate.linux.cgroups.values import DeviceRule, Limits
+from casemate.oci.runtime import Cpu, Memory, Resources
+
+
+def limits(resources: Resources) -> Limits:
+    """Return what ``resources`` mean to a cgroup.
+
+    As with Docker, 0 leaves shares, quota and period as they are, and 0 lifts the limit of tasks.
+    """
+    memory = resources.memory or Memory()
+    cpu = resources.cpu or Cpu()
+    return Limits(
+        memory_bytes=memory.limit,
+        memory_low_bytes=memory.reservation,
+        memory_swap_bytes=memory.swap,
+        swappiness=memory.swappiness,
+        oom_kill_disable=memory.disable_oom_killer,
+        cpu_shares=cpu.shares or None,
+        cpu_quota_us=cpu.quota or None,
+        cpu_period_us=cpu.period or None,
+        cpus=cpu.cpus,
+        mems=cpu.mems,
+        pids=(resources.pids.limit or -1) if resources.pids else None,
+        devices=tuple(
+            DeviceRule(rule.allow, rule.type, rule.major, rule.minor, rule.access)
+            for rule in resources.devices
+        ),
+    )
