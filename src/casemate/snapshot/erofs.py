@@ -35,6 +35,7 @@ class ErofsLowers:
             os.makedirs(self._top, 0o700, exist_ok=True)
             os.chmod(self._top, 0o700)
             self._device = os.lstat(self._top).st_dev
+            _share(self._top)
         except OSError as error:
             raise from_os(error, f"cannot open {self._top}") from error
 
@@ -79,6 +80,18 @@ class ErofsLowers:
             if name not in names:
                 state = "mounted" if self._mounted(path) else "left over"
                 yield Finding("orphan", path, f"{state}, but no layer has this DiffID")
+
+
+def _share(path: str) -> None:
+    """Make ``path`` a mount point whose mounts appear in every copy of this mount namespace.
+
+    A room may be made before a layer is mounted that a container in it will need.
+    """
+    for one in mount.mounts():
+        if one.path == path and any(p.startswith("shared:") for p in one.propagation):
+            return
+    mount.mount(path, path, "", mount.MS_BIND)
+    mount.mount("", path, "", mount.MS_SHARED)
 
 
 def _mount(layer: Layer, path: str) -> None:
