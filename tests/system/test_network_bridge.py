@@ -8,6 +8,12 @@ from collections.abc import Callable
 
 import pyroute2
 import pytest
+
+from casemate.errors import Conflict, Error, FailedPrecondition, PermissionDenied
+from casemate.linux import rtnetlink
+from casemate.network import options, subnets
+from casemate.network.model import Endpoint
+from casemate.network.request import NetworkRequest
 from support.network_lab import (
     HOST4,
     HOST6,
@@ -22,12 +28,6 @@ from support.network_lab import (
     reached_from,
     wildcard,
 )
-
-from casemate.errors import Conflict, Error, FailedPrecondition, PermissionDenied
-from casemate.linux import rtnetlink
-from casemate.network import options, subnets
-from casemate.network.model import Endpoint
-from casemate.network.request import NetworkRequest
 
 pytestmark = [pytest.mark.root, needs_root]
 
@@ -146,6 +146,10 @@ def test_an_internal_network_reaches_itself_and_its_gateway_only(tmp_path: str) 
         way = rtnetlink.add_route(index, ipaddress.ip_network(everything), subnet.gateway)
         one.netlink.execute(way)
         assert reached_from(one.run, on_host, str(subnet.gateway)) is not None
+    index = rtnetlink.index_of(world.netlink, "eth0")
+    for subnet, host in zip(network.subnets, (HOST4, HOST6), strict=True):
+        back = rtnetlink.add_route(index, subnet.prefix, ipaddress.ip_address(host))
+        world.netlink.execute(back)
     for address in second.addresses:
         assert reached_from(one.run, near, str(address.ip)) is not None
     for server, address in ((far, OUTSIDE4), (far, OUTSIDE6), (on_host, HOST4), (on_host, HOST6)):

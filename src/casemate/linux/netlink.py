@@ -40,6 +40,8 @@ _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 _NETLINK_GET_STRICT_CHK = 12
 
+_MSG_TRUNC = int(socket.MSG_TRUNC)  # the enumeration's operators are slow
+
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
 _ERROR = struct.Struct("=i")
@@ -237,7 +239,7 @@ class Socket:
                 raise OSError(errno.ETIMEDOUT, "netlink: the kernel's answer was lost") from error
             if source[0] != 0:
                 continue
-            if flags & socket.MSG_TRUNC:
+            if flags & _MSG_TRUNC:
                 raise OSError(errno.EMSGSIZE, "netlink: an answer larger than the buffer")
             for sequence, reply in _split(datagram):
                 if first <= sequence <= self._sequence:

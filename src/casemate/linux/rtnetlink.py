@@ -8,6 +8,7 @@ Source: man 7 rtnetlink, linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h, li
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import ipaddress
@@ -35,7 +36,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # linux/if.h
 NAME_MAX = 15
 IFF_UP = 0x1
-_SIOCGIFINDEX = 0x8933  # linux/sockios.h
+_SIOCGIFINDEX, _SIOCETHTOOL = 0x8933, 0x8946  # linux/sockios.h
+_ETHTOOL_GLINK = 0xA  # linux/ethtool.h
 LOOPBACK = 1  # the index of lo in every namespace
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
@@ -246,6 +248,21 @@ def index_of(netlink: Socket, name: str) -> int:
     except OSError as error:
         raise OSError(error.errno, f"look up interface {name}: {error.strerror}") from error
     return int(struct.unpack_from("=16si", answer)[1])
+
+
+def settle(netlink: Socket, name: str) -> None:
+    """Let the kernel act on the carrier of ``name`` now, rather than from its work queue.
+
+    Until then an interface that just came up drops what it should send, and a neighbour that is
+    asked for is asked again only after a second. Since kernel 6.9 looking at the link does it.
+    Source: linux/ethtool.h, ETHTOOL_GLINK; ethtool_op_get_link.
+    """
+    question = array.array("I", (_ETHTOOL_GLINK, 0))
+    request = struct.pack("@16sP16x", _checked(name).encode(), question.buffer_info()[0])
+    try:
+        fcntl.ioctl(netlink.fileno(), _SIOCETHTOOL, request)
+    except OSError as error:
+        raise OSError(error.errno, f"look at interface {name}: {error.strerror}") from error
 
 
 def links(netlink: Socket, *, kind: str | None = None) -> list[Link]:

@@ -76,9 +76,9 @@ def _dropped(chain: Command, rules: str, networks: list[Network]) -> list[Findin
         Finding(
             f"network {network.name} does not reach the outside: the host's chain {where} drops"
             f" what it does not know, and no rule of it names {network.bridge}",
-            f"nft insert rule {where} iifname {network.bridge} accept;"
-            f" nft insert rule {where} oifname {network.bridge}"
-            " ct state established,related accept",
+            f"nft 'insert rule {where} iifname {network.bridge} accept;"
+            f" insert rule {where} oifname {network.bridge}"
+            " ct state established,related accept'",
         )
         for network in wanted
         if f'"{network.bridge}"' not in rules

@@ -113,10 +113,10 @@ def _elements(listed: Command) -> object:
 
 
 def _chain(listed: Command) -> object:
-    if listed.get("policy") != "accept":
-        return None
     keys = ("name", "type", "hook", "prio")
-    return Chain(*(listed.get(key) for key in keys))  # type: ignore[arg-type]
+    if listed.get("policy") != "accept" or not all(key in listed for key in keys):
+        return "a chain that is not ours"
+    return Chain(*(listed[key] for key in keys))
 
 
 def _verdict(expression: Iterable[Command]) -> str:

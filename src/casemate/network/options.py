@@ -72,7 +72,7 @@ def _switch(options: Mapping[str, str], key: str) -> bool:
 
 
 def _prefix(text: str) -> str:
-    if len(text) > 12:
-        raise InvalidArgument(f"invalid value of {PREFIX}: {text[:40]!r} is longer than 12")
+    if not 0 < len(text) <= 12:
+        raise InvalidArgument(f"invalid value of {PREFIX}: {text[:40]!r} has not 1 to 12 letters")
     parse_interface(text + "0")
     return text

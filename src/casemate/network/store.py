@@ -7,6 +7,7 @@ a crash in between leaves a record without a thing, which ``reconcile`` sees, ne
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -277,6 +278,7 @@ def _encode(value: Network | Endpoint) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
+@functools.lru_cache(maxsize=256)
 def _network(body: bytes) -> Network:
     record: dict[str, Any] = msgspec.json.decode(body)
     record["subnets"] = tuple(_subnet(subnet) for subnet in record["subnets"])
