@@ -7,9 +7,8 @@ import os
 
 from casemate.layer.stream import PIECE_BYTES
 
-_CANNOT = frozenset(
-    (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY)
-)
+#: What file systems and kernels answer that cannot do it for these two files.
+_CANNOT = frozenset((errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP))
 
 
 def copy_range(source: int, offset: int, target: int, place: int, count: int) -> None:

@@ -59,3 +59,37 @@ def intact(block: bytes, checksum: bytes) -> bool:
 def text(raw: bytes) -> bytes:
     """Return a text field up to its first NUL."""
     return raw.partition(b"\0")[0]
+
+
+def pack(
+    *,
+    name: bytes,
+    prefix: bytes,
+    type_: bytes,
+    mode: int,
+    owner: tuple[int, int],
+    size: int,
+    seconds: int,
+    target: bytes,
+    device: tuple[int, int],
+) -> bytes:
+    """Return a ustar header block; every value must fit its field."""
+    block = FIELDS.pack(
+        name,
+        b"%07o\0" % mode,
+        b"%07o\0" % owner[0],
+        b"%07o\0" % owner[1],
+        b"%011o\0" % size,
+        b"%011o\0" % seconds,
+        b" " * 8,
+        type_,
+        target,
+        USTAR,
+        b"00",
+        b"",
+        b"",
+        b"%07o\0" % device[0],
+        b"%07o\0" % device[1],
+        prefix,
+    )
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]

@@ -39,6 +39,9 @@ def checked(sparse: Sparse, stored: int, limit: int) -> Sparse:
         if offset < end:
             raise BadRecord("has extents that overlap or go back")
         end = offset + length
+    if any(length % BLOCK for _, length in extents[:-1]):
+        # Readers do not agree whether the data of the next one begins at once or at a block.
+        raise BadRecord("has an extent that ends inside a block")
     if end > sparse.size:
         raise BadRecord("has an extent past the end of the file")
     total = sum(length for _, length in extents)

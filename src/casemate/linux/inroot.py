@@ -167,7 +167,8 @@ def remove_tree(parent: int, name: Path) -> None:
         os.unlink(name, dir_fd=parent)
         return
     except IsADirectoryError:
-        pass
+        if _remove_empty(parent, name):
+            return
     top = _open_child(parent, name)
     try:
         while _clear(top, top, 0):
@@ -175,6 +176,17 @@ def remove_tree(parent: int, name: Path) -> None:
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=parent)
+
+
+def _remove_empty(parent: int, name: Path) -> bool:
+    """Remove a directory if it is empty: most are, and to open and list it costs more."""
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+            raise
+        return False
+    return True
 
 
 def _clear(top: int, directory: int, depth: int) -> bool:
@@ -186,6 +198,8 @@ def _clear(top: int, directory: int, depth: int) -> bool:
         try:
             if not is_directory:
                 os.unlink(name, dir_fd=directory)
+            elif _remove_empty(directory, name):
+                continue
             elif depth >= _DEPTH:
                 _hoist(top, directory, name)
                 moved = True

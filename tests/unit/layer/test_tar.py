@@ -458,6 +458,10 @@ _V1 = [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.r
             _sparse([(b"GNU.sparse.map", b"5,2,0,2"), (b"GNU.sparse.size", b"9")], b"x" * 4),
             "go back",
         ),
+        (
+            _sparse([(b"GNU.sparse.map", b"0,2,4,2"), (b"GNU.sparse.size", b"9")], b"x" * 4),
+            "ends inside a block",
+        ),
         (_sparse([(b"GNU.sparse.map", b"8,2"), (b"GNU.sparse.size", b"9")], b"xx"), "past the end"),
         (
             _sparse([(b"GNU.sparse.map", b"0,3"), (b"GNU.sparse.size", b"9")], b"xx"),
