@@ -20,7 +20,12 @@ from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
 from casemate.snapshot.contract import Finding
 
-_ATTRIBUTES = mount.MOUNT_ATTR_NOSUID | mount.MOUNT_ATTR_NODEV | mount.MOUNT_ATTR_NOEXEC
+_ATTRIBUTES = (
+    mount.MOUNT_ATTR_RDONLY
+    | mount.MOUNT_ATTR_NOSUID
+    | mount.MOUNT_ATTR_NODEV
+    | mount.MOUNT_ATTR_NOEXEC
+)
 
 
 class ErofsLowers:
@@ -29,7 +34,7 @@ class ErofsLowers:
     name = "erofs"
 
     def __init__(self, run: str) -> None:
-        self._top = f"{run}/layers"
+        self._top = os.path.realpath(f"{run}/layers")
         self._lock = threading.Lock()
         try:
             os.makedirs(self._top, 0o700, exist_ok=True)
@@ -85,7 +90,8 @@ class ErofsLowers:
 def _share(path: str) -> None:
     """Make ``path`` a mount point whose mounts appear in every copy of this mount namespace.
 
-    A room may be made before a layer is mounted that a container in it will need.
+    A room may be made before a layer is mounted that a container in it will need. The mount point
+    outlives the engine, as the layers do; the next one finds it.
     """
     for one in mount.mounts():
         if one.path == path and any(p.startswith("shared:") for p in one.propagation):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -18,3 +19,17 @@ class RootMount(NamedTuple):
     upper: str | None = None
     work: str | None = None
     volatile: bool = False
+
+    def options(self) -> str:
+        """Return the options for mount(2); the kernel takes at most a page of them."""
+        options = ["lowerdir=" + ":".join(map(_escaped, self.lower))]
+        if self.upper is not None and self.work is not None:
+            options += [f"upperdir={_escaped(self.upper)}", f"workdir={_escaped(self.work)}"]
+        if self.volatile:
+            options.append("volatile")
+        return ",".join([*options, "redirect_dir=off", "metacopy=off", "index=off"])
+
+
+def _escaped(path: str) -> str:
+    """Return ``path`` for an option: backslash, colon and comma would end it."""
+    return re.sub(r"([\\:,])", r"\\\1", path)

@@ -23,6 +23,9 @@ from casemate.errors import AlreadyExists, DataLoss, InvalidArgument, NotFound, 
 from casemate.layer import scratch
 from casemate.layer.ingest import Root
 from casemate.layer.store import Layer, LayerStore
+from casemate.layer.walk import walk
+from casemate.linux.inroot import open_root
+from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
 from casemate.snapshot.contract import Finding, Lowers, Snapshot
 from casemate.snapshot.mounts import RootMount
@@ -32,6 +35,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _STACK_MAX = 500
 #: Images whose lowers are remembered.
 _REMEMBERED = 256
+#: The unit of st_blocks: man 3 stat.
+_BLOCK = 512
 _BARE_ROOT = Root(mode=0o755, uid=0, gid=0, mtime_ns=0)
 
 
@@ -153,11 +158,32 @@ class Snapshotter:
     def _layers(self, key: str) -> tuple[Digest, ...]:
         try:
             with open(f"{self._path(key)}/layers", "rb") as file:
-                return msgspec.json.decode(file.read(), type=tuple[Digest, ...])
+                names = msgspec.json.decode(file.read(), type=list[str])
         except FileNotFoundError:
             raise NotFound(f"no such snapshot: {key}") from None
         except msgspec.DecodeError as error:
             raise DataLoss(f"the list of layers of snapshot {key} is damaged: {error}") from error
+        try:
+            return tuple(map(digests.parse, names))
+        except InvalidArgument as error:
+            raise DataLoss(f"the list of layers of snapshot {key} is damaged: {error}") from error
+
+    def usage(self, key: str) -> int:
+        """Return what the writable layer takes on disk, in bytes. Raises NotFound.
+
+        Every file is looked at; a container may go on writing.
+        """
+        path = self._path(key)
+        with _naming(f"cannot measure snapshot {key}"):
+            try:
+                top = open_root(f"{path}/upper")
+            except FileNotFoundError:
+                raise NotFound(f"no such snapshot: {key}") from None
+            try:
+                blocks = {found.status.st_ino: found.status.st_blocks for found in walk(top)}
+            finally:
+                os.close(top)
+        return sum(blocks.values()) * _BLOCK
 
     def remove(self, key: str) -> None:
         """Remove a snapshot that is mounted nowhere. Raises NotFound."""
@@ -191,7 +217,7 @@ class Snapshotter:
         path = f"{self._top}/{key}"
         try:
             layers = self._layers(key)
-        except (DataLoss, InvalidArgument) as error:
+        except DataLoss as error:
             yield Finding("damaged", path, str(error))
             return
         except NotFound:
