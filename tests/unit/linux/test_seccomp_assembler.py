@@ -88,7 +88,7 @@ def test_program_means_what_the_policies_say(wide, narrow, default, foreign, dat
 def test_every_operator_compares_all_64_bits(op: str) -> None:
     near = sorted({v for e in EDGES for v in (e - 1, e, e + 1) if 0 <= v <= FULL})
     for value, mask in itertools.product(EDGES, (FULL, 0xFFFF_FFFF, 0xFF << 28, 0)):
-        condition = Condition(2, op, value, mask)  # type: ignore[arg-type]
+        condition = Condition(2, op, value, mask)
         policy = Policy("x86_64", ERRNO | 1, ENOSYS, {7: [Rule(ALLOW, (condition,))]})
         code = bpf.decoded(assemble([policy]))
         for arg in near:
@@ -98,7 +98,7 @@ def test_every_operator_compares_all_64_bits(op: str) -> None:
 
 def test_a_rule_given_twice_means_what_it_means_once() -> None:
     for op in OPS:
-        rule = Rule(ALLOW, (Condition(0, op, 5),))  # type: ignore[arg-type]
+        rule = Rule(ALLOW, (Condition(0, op, 5),))
         policy = Policy("x86_64", ERRNO | 1, ENOSYS, {7: [rule, rule]})
         code = bpf.decoded(assemble([policy]))
         for arg in (4, 5, 6):
