@@ -223,35 +223,36 @@ def wildcard(port: int = 7) -> socket.socket:
     return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
-def reached_from(
-    client: Callable[[Callable[[], socket.socket]], socket.socket],
-    server: socket.socket,
-    address: str,
-    *,
-    source: str | None = None,
-) -> str | None:
-    """Return the peer address that ``server`` sees when ``client`` connects; None if it cannot.
+Client = Callable[[Callable[[], socket.socket]], socket.socket]
 
-    What a firewall drops can only be told by waiting: half a second, on a machine's own memory.
-    """
 
-    def connect() -> socket.socket:
-        origin = (source, 0) if source else None
-        return socket.create_connection(
-            (address, server.getsockname()[1]), timeout=0.5, source_address=origin
-        )
-
-    try:
-        connection = client(connect)
-    except OSError:
-        return None
-    with connection:
+def reached_from(client: Client, server: socket.socket, address: str) -> str:
+    """Return the peer address that ``server`` sees when ``client`` connects to ``address``."""
+    with client(_connecting(server, address, 5)) as connection:
         accepted, peer = server.accept()
         with accepted:
             accepted.sendall(b"hello")
-            if connection.recv(16) != b"hello":
-                return None
+            assert connection.recv(16) == b"hello"
     return str(peer[0]).removeprefix("::ffff:")
+
+
+def cut_off(client: Client, server: socket.socket, address: str) -> bool:
+    """Whether ``client`` cannot connect to ``server`` at ``address``.
+
+    What a firewall drops can only be told by waiting: half a second, all of it in memory.
+    """
+    try:
+        client(_connecting(server, address, 0.5)).close()
+    except OSError:
+        return True
+    return False
+
+
+def _connecting(
+    server: socket.socket, address: str, timeout_s: float
+) -> Callable[[], socket.socket]:
+    place = (address, server.getsockname()[1])
+    return lambda: socket.create_connection(place, timeout=timeout_s)
 
 
 def here(work: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from support.network_lab import (
     HOST4,
     OUTSIDE4,
     Engine,
+    cut_off,
     needs_root,
     on_private_host,
     outside,
@@ -142,7 +143,7 @@ def test_a_host_that_drops_what_it_forwards_is_reported_with_the_remedy(tmp_path
     assert "ip filter FORWARD drops" in found[0].message
     room, _ = engine.start(network, "c1")
     server = world.run(wildcard)
-    assert reached_from(room.run, server, OUTSIDE4) is None
+    assert cut_off(room.run, server, OUTSIDE4)
     _nft(found[0].hint.removeprefix("nft ").strip("'"))
     assert findings.findings(used, networks, "casemate") == []
     assert reached_from(room.run, server, OUTSIDE4) == HOST4

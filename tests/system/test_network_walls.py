@@ -6,6 +6,7 @@ import ipaddress
 import socket
 import struct
 import subprocess
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from support.network_lab import (
     Engine,
     Room,
     checksum,
+    cut_off,
     frames,
     here,
     icmpv6,
@@ -30,6 +32,7 @@ from support.network_lab import (
     raw_mac,
     reached_from,
     received_until,
+    wildcard,
 )
 
 pytestmark = [pytest.mark.root, needs_root]
@@ -37,6 +40,10 @@ pytestmark = [pytest.mark.root, needs_root]
 _MARK = b"the last of these frames"
 _ALL = bytes.fromhex("333300000001")
 _BROADCAST = b"\xff" * 6
+_DENY = (
+    "add table inet host; add chain inet host in { type filter hook input priority 0; };"
+    " add rule inet host in iifname uplink tcp dport 8080 drop"
+)
 
 
 class Neighbours(NamedTuple):
@@ -246,14 +253,47 @@ def test_the_hosts_own_rules_decide_about_a_published_port(tmp_path: str) -> Non
     Engine(str(tmp_path)).networks.default("casemate0")
     published = _publish("8080:80")
     assert reached_from(world.run, published[0].socket, HOST4) == OUTSIDE4
-    rules = "add table inet host; add chain inet host in { type filter hook input priority 0; };"
-    subprocess.run(
-        ["/usr/sbin/nft", f"{rules} add rule inet host in iifname uplink tcp dport 8080 drop"],
-        check=True,
-    )
-    assert reached_from(world.run, published[0].socket, HOST4) is None
+    subprocess.run(["/usr/sbin/nft", _DENY], check=True)
+    assert cut_off(world.run, published[0].socket, HOST4)
     assert reached_from(here, published[0].socket, "127.0.0.1") == "127.0.0.1"
     assert reached_from(here, published[1].socket, "::1") == "::1"
+
+
+def _relayed(published: socket.socket, address: str) -> None:
+    """Pass one connection of ``published`` on to port 7 of ``address``, as the relay does."""
+
+    def relay() -> None:
+        accepted, _ = published.accept()
+        with accepted, socket.create_connection((address, 7), timeout=5) as onward:
+            accepted.sendall(onward.recv(64))
+
+    threading.Thread(target=relay, daemon=True).start()
+
+
+@on_private_host
+def test_a_published_port_leads_into_the_container_and_the_host_may_deny_it(
+    tmp_path: str,
+) -> None:
+    world = outside()
+    engine = Engine(str(tmp_path))
+    network = engine.networks.default("casemate0")
+    room, endpoint = engine.start(network, "c1")
+    server = room.run(wildcard)
+    published = _publish("8080:7")[0].socket
+    _relayed(published, str(endpoint.addresses[0].ip))
+
+    def connect() -> socket.socket:
+        return socket.create_connection((HOST4, 8080), timeout=0.5)
+
+    with world.run(connect) as client:
+        accepted, peer = server.accept()
+        with accepted:
+            accepted.sendall(b"from the container")
+            assert client.recv(64) == b"from the container"
+    assert peer[0] == f"::ffff:{network.subnets[0].gateway}"
+    subprocess.run(["/usr/sbin/nft", _DENY], check=True)
+    with pytest.raises(TimeoutError):
+        world.run(connect)
 
 
 @on_private_host
@@ -270,9 +310,9 @@ def test_a_port_on_loopback_is_not_reached_by_a_neighbour(tmp_path: str) -> None
             way = ipaddress.ip_address(gateway)
             route = rtnetlink.add_route(index, ipaddress.ip_network("127.0.0.0/24"), way)
             neighbour.netlink.execute(route)
-        assert reached_from(neighbour.run, published, "127.0.0.1") is None
+        assert cut_off(neighbour.run, published, "127.0.0.1")
         if gateway:
-            assert reached_from(neighbour.run, published, gateway) is None
+            assert cut_off(neighbour.run, published, gateway)
 
 
 @on_private_host

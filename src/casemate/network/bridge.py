@@ -40,11 +40,11 @@ class Bridges:
         ``instance`` tells this engine's interfaces from others'.
         """
         self._host = host
-        self._prefix = "cm" + _letters(instance, 3)
+        self._prefix = "cm" + _letters(instance, 5)
 
     def interface(self, endpoint: Endpoint) -> str:
         """Return the name of the host's end of the endpoint's pair."""
-        return self._prefix + _letters(f"{endpoint.container} {endpoint.network}", 10)
+        return self._prefix + _letters(f"{endpoint.container} {endpoint.network}", 8)
 
     def ensure(self, network: Network) -> None:
         """Make the network's bridge, or adopt it as it is, and let the host forward.
@@ -128,7 +128,7 @@ class Bridges:
     def reconcile(self, networks: Iterable[Network], endpoints: Iterable[Endpoint]) -> Reconciled:
         """Remove interfaces that no endpoint owns, and put the others back on their bridges.
 
-        The bridges of ``networks`` must be there; see ``ensure``.
+        The bridges of ``networks`` must be there; see ``ensure``. Ports of others stay as they are.
         """
         owners = {self.interface(endpoint): endpoint for endpoint in endpoints}
         try:
@@ -143,7 +143,9 @@ class Bridges:
                 self._delete(name)
             kept = {link.name: link for link in ours if link.name in owners}
             for name, link in kept.items():
-                bridge = names[owners[name].network]
+                bridge = names.get(owners[name].network)
+                if bridge is None:
+                    continue
                 master = rtnetlink.index_of(self._host, bridge)
                 if master != link.master:
                     self._host.execute(rtnetlink.set_master(link.ifindex, master))
