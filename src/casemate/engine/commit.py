@@ -44,6 +44,8 @@ async def commit(
         run = apply(_run_config(record.fixed.config), changes)
         at = now_ns()
         origin = Origin(rfc3339(at), at, author, comment, " ".join(record.fixed.args))
+        upper = engine.snapshots.mounts(record.id).upper
+        assert upper
         frozen = pause and record.state.status == "running"
         cgroup = engine.cgroup(record.state.cgroup) if frozen else None
         try:
@@ -53,7 +55,7 @@ async def commit(
                 lambda: creating.commit(
                     engine.images,
                     parent,
-                    diff.changes_tar(engine.snapshots.upper(record.id)),
+                    diff.archive(upper, f"the changes of container {record.name}"),
                     run,
                     name=name,
                     origin=origin,

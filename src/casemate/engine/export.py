@@ -19,4 +19,4 @@ def root_tar(engine: Engine, record: Record) -> AsyncIterator[bytes]:
 def _read(engine: Engine, record: Record) -> Iterator[bytes]:
     root = engine.snapshots.mounts(record.id)
     with rootfs.seen(root, engine.host.root_place, new_api=engine.host.overlay_layers) as tree:
-        yield from diff.tree_tar(tree)
+        yield from diff.archive(f"/proc/self/fd/{tree}/.", f"container {record.name}")

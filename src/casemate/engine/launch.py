@@ -14,7 +14,6 @@ from casemate.engine.engine import Engine
 from casemate.engine.live import Live
 from casemate.engine.networking import Joined
 from casemate.engine.records import Record
-from casemate.engine.resources import limits_of
 from casemate.engine.rooms import Room, discard
 from casemate.engine.translate import hostname_of
 from casemate.errors import Conflict, Error, FailedPrecondition, from_os
@@ -22,6 +21,7 @@ from casemate.network.binding import Ours
 from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Started, StepFailed
+from casemate.walls.resources import limits
 
 
 class NotStarted(Error):
@@ -88,7 +88,7 @@ async def _enter(
 ) -> None:
     """Give the room its limits, its network and its plan, and write down that it runs."""
     shim = room.shim
-    room.cgroup.apply(limits_of(bundle.spec.linux.resources))
+    room.cgroup.apply(limits(bundle.spec.linux.resources))
     # Written down first: after a crash this is how what was made is found again.
     engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
     if joined.endpoint:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from casemate.engine.model import HostConfig, Ulimit
 from casemate.errors import InvalidArgument
-from casemate.linux.cgroups.values import DeviceRule, Limits
 from casemate.oci.runtime import Cpu, Memory, Pids, Resources, Rlimit
 
 _MIN_MEMORY = 6 << 20
@@ -75,24 +74,3 @@ def _pids(host: HostConfig) -> Pids | None:
 def rlimits(ulimits: list[Ulimit] | None) -> tuple[Rlimit, ...]:
     """Return resource limits from the API's; names are like ``nofile``."""
     return tuple(Rlimit(f"RLIMIT_{u.name.upper()}", u.soft, u.hard) for u in ulimits or ())
-
-
-def limits_of(wanted: Resources) -> Limits:
-    """Return the limits of a runtime spec as a cgroup takes them."""
-    memory, cpu = wanted.memory or Memory(), wanted.cpu or Cpu()
-    return Limits(
-        memory_bytes=memory.limit,
-        memory_low_bytes=memory.reservation,
-        memory_swap_bytes=memory.swap,
-        swappiness=memory.swappiness,
-        oom_kill_disable=memory.disable_oom_killer,
-        cpu_shares=cpu.shares,
-        cpu_quota_us=cpu.quota,
-        cpu_period_us=cpu.period,
-        cpus=cpu.cpus,
-        mems=cpu.mems,
-        pids=wanted.pids.limit if wanted.pids else None,
-        devices=tuple(
-            DeviceRule(r.allow, r.type, r.major, r.minor, r.access) for r in wanted.devices
-        ),
-    )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from casemate.content.lease import Lease
 from casemate.errors import Error, InvalidArgument
 from casemate.image.store import ImageStore
+from casemate.layer import compression
 from casemate.layer.stream import Stream
 from casemate.layer.tar import Entry, Reader
 from casemate.oci.digest import Digest
@@ -118,7 +119,10 @@ def _start(data: Iterator[bytes]) -> bytes:
 def _is_document(start: bytes, size: int) -> bool:
     if start[257:262] == b"ustar":
         return False
-    return size < _TINY or start.lstrip()[:1] in (b"{", b"[")
+    if start.lstrip()[:1] in (b"{", b"["):
+        return True
+    # The few small files of an archive that are not JSON: VERSION, for one.
+    return size < _TINY and compression.detect(start) == "none"
 
 
 def _joined(start: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
