@@ -16,7 +16,7 @@ from casemate.engine.networking import Joined
 from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
 from casemate.engine.translate import hostname_of
-from casemate.errors import Conflict, Error, FailedPrecondition, from_os
+from casemate.errors import Conflict, FailedPrecondition, InvalidArgument, from_os
 from casemate.network.binding import Ours
 from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
@@ -24,7 +24,7 @@ from casemate.supervise.shim import Started, StepFailed
 from casemate.walls.resources import limits
 
 
-class NotStarted(Error):
+class NotStarted(InvalidArgument):
     """The container was not started; ``exit_code`` is what a shell would say: 127, 126, 125."""
 
     def __init__(self, message: str, exit_code: int, hint: str | None = None) -> None:

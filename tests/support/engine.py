@@ -1,0 +1,210 @@
+"""An engine of a test's own: its process, its directories, a client, and images for it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+from casemate.http.client import Client
+from casemate.http.framing import Demultiplexer
+
+PREFIX = "/v1.47"
+
+
+class RunningEngine:
+    """``python -m casemate.daemon`` in directories of its own; started, killed, started again."""
+
+    def __init__(self, place: str, *options: str) -> None:
+        self.root = f"{place}/root"
+        self.run = f"{place}/run"
+        self.socket = f"{self.run}/casemate.sock"
+        self._options = options
+        self._log = f"{place}/engine.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = Client(f"unix://{self.socket}", PREFIX)
+
+    def start(self) -> None:
+        """Start the engine and wait until it says that it serves."""
+        ours, theirs = os.pipe()
+        command = [sys.executable, "-m", "casemate.daemon", "--root", self.root, "--run", self.run]
+        with open(self._log, "ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--ready-fd", str(theirs), *self._options],
+                pass_fds=[theirs],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        os.close(theirs)
+        with os.fdopen(ours) as ready:
+            said = ready.read()
+        assert said == "ready\n", f"{said}\n{self.log()}"
+
+    def stop(self) -> None:
+        """Ask the engine to leave, and wait."""
+        if self.process:
+            self.client.close()
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def kill(self) -> None:
+        """Kill the engine with SIGKILL; its containers go on."""
+        if self.process:
+            self.client.close()
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def log(self) -> str:
+        """Return what the engine has logged."""
+        try:
+            with open(self._log, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def remove_everything(self) -> None:
+        """Remove all containers and images, stop, and take the mounts and directories away."""
+        if self.process is None:
+            self.start()
+        for container in self.client.get("/containers/json?all=1"):
+            self.client.call("DELETE", f"/containers/{container['Id']}?force=1")
+        for image in self.client.get("/images/json"):
+            self.client.call("DELETE", f"/images/{image['Id']}?force=1")
+        info = self.client.get("/info")
+        self.stop()
+        name = info["ID"]
+        for path in (f"{self.run}/layers",):
+            subprocess.run(["umount", "-R", path], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", f"{name}0"], check=False, capture_output=True)
+        for family in ("inet", "bridge"):
+            subprocess.run(
+                ["nft", "delete", "table", family, name], check=False, capture_output=True
+            )
+        remove_cgroups(name)
+        shutil.rmtree(os.path.dirname(self.root), ignore_errors=True)
+
+    # ---- shortcuts ----
+
+    def create(self, image: str, *command: str, name: str = "", **host: Any) -> str:
+        """Create a container and return its id. ``host`` are members of HostConfig."""
+        body: dict[str, Any] = {"Image": image, "Cmd": list(command) or None}
+        for key in ("Tty", "OpenStdin", "StdinOnce", "User", "Env", "WorkingDir", "ExposedPorts"):
+            if key in host:
+                body[key] = host.pop(key)
+        body["HostConfig"] = host
+        query = f"?name={name}" if name else ""
+        created: str = self.client.post(f"/containers/create{query}", body)["Id"]
+        return created
+
+    def start_container(self, id_: str) -> None:
+        """Start a container."""
+        self.client.post(f"/containers/{id_}/start")
+
+    def run_container(self, image: str, *command: str, **host: Any) -> str:
+        """Create and start a container and return its id."""
+        id_ = self.create(image, *command, **host)
+        self.start_container(id_)
+        return id_
+
+    def wait(self, id_: str) -> int:
+        """Wait for the end and return the exit code."""
+        code: int = self.client.post(f"/containers/{id_}/wait")["StatusCode"]
+        return code
+
+    def output(self, id_: str) -> tuple[bytes, bytes]:
+        """Return both streams of the log of a container without a terminal."""
+        with self.client.request("GET", f"/containers/{id_}/logs?stdout=1&stderr=1") as reply:
+            return demultiplexed(reply.read())
+
+    def says(self, image: str, *command: str, **host: Any) -> str:
+        """Run a command to its end and return what it wrote to stdout; it must succeed."""
+        id_ = self.run_container(image, *command, **host)
+        code = self.wait(id_)
+        out, err = self.output(id_)
+        self.client.call("DELETE", f"/containers/{id_}")
+        assert code == 0, (code, out, err)
+        return out.decode()
+
+    def inspect(self, id_: str) -> dict[str, Any]:
+        """Return the container's description."""
+        found: dict[str, Any] = self.client.get(f"/containers/{id_}/json")
+        return found
+
+    def import_image(self, tar: bytes, name: str, *changes: str) -> None:
+        """Make an image of a root tar."""
+        from urllib.parse import quote
+
+        query = "".join(f"&changes={quote(c)}" for c in changes)
+        path = f"/images/create?fromSrc=-&repo={quote(name)}{query}"
+        with self.client.request("POST", path, tar) as reply:
+            lines = list(reply.lines())
+        assert not any(b"error" in line for line in lines), lines
+
+    def fsck(self, *, repair: bool = False) -> list[bytes]:
+        """Return the problems that the engine finds in itself."""
+        with self.client.request("POST", f"/casemate/fsck?repair={int(repair)}") as reply:
+            *problems, _ = list(reply.lines())
+        return problems
+
+
+def demultiplexed(data: bytes) -> tuple[bytes, bytes]:
+    """Return the two streams of framed output."""
+    streams = {1: b"", 2: b""}
+    for stream, piece in Demultiplexer().feed(data):
+        streams[stream] += piece
+    return streams[1], streams[2]
+
+
+def busybox_tar() -> bytes:
+    """Return a root tar with the machine's static busybox and links for its applets."""
+    program = shutil.which("busybox")
+    assert program
+    applets = subprocess.run([program, "--list"], check=True, capture_output=True, text=True)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("root", 0o700)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode = tarfile.DIRTYPE, mode
+            archive.addfile(info)
+        archive.add(program, "bin/busybox")
+        for applet in applets.stdout.split():
+            if applet != "busybox":
+                info = tarfile.TarInfo(f"bin/{applet}")
+                info.type, info.linkname = tarfile.SYMTYPE, "busybox"
+                archive.addfile(info)
+        for name, text in (
+            ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n"),
+            ("etc/group", "root:x:0:\nbob:x:1000:\nextra:x:2000:bob\n"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the empty cgroups of an engine, in every hierarchy."""
+    for top in _hierarchies():
+        path = f"{top}/{name}"
+        for directory, _, _ in os.walk(path, topdown=False):
+            try:
+                os.rmdir(directory)
+            except OSError:
+                pass  # it has processes: the test that left them will say so
+
+
+def _hierarchies() -> Iterator[str]:
+    with open("/proc/self/mounts", encoding="utf-8") as file:
+        for line in file:
+            fields = line.split()
+            if fields[2] in ("cgroup", "cgroup2"):
+                yield fields[1]
