@@ -1,0 +1,1 @@
+"""A module for each command, with its ``COMMAND``. What several of them share is beside here."""

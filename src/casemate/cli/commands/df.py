@@ -1,0 +1,52 @@
+"""``df``: what is stored, and how much of it nobody uses."""
+
+from __future__ import annotations
+
+from casemate.cli import containers, imagerows, volumerows
+from casemate.cli.diskusage import ROWS, kinds
+from casemate.cli.failure import Exit
+from casemate.cli.listing import Listing
+from casemate.cli.options import FORMAT, SWITCH, Command, Option
+from casemate.cli.output import out
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from casemate.cli.arguments import Arguments
+    from casemate.cli.session import Session
+
+
+def _run(session: Session, arguments: Arguments) -> int:
+    usage = session.engine.get("/system/df")
+    form = arguments.text("format")
+    if not arguments.switch("verbose"):
+        ROWS.show(kinds(usage), form)
+        return 0
+    if form not in ("", "table"):
+        raise Exit(1, "--verbose prints tables only: use it without --format")
+    _show_all(usage)
+    return 0
+
+
+def _show_all(usage: dict[str, Any]) -> None:
+    out("Images space usage:\n\n")
+    usual = (*imagerows.LISTING.usual[:4], "Size", "SharedSize", "UniqueSize", "Containers")
+    images = imagerows.rows(usage.get("Images") or [], False, False)
+    Listing(imagerows.LISTING.columns, usual).show(images)
+    out("\nContainers space usage:\n\n")
+    usual = ("ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names")
+    found = [item | {"SizeRootFs": 0} for item in usage.get("Containers") or []]
+    Listing(containers.LISTING.columns, usual).show(found)
+    out("\nLocal Volumes space usage:\n\n")
+    usual = ("Name", "Links", "Size")
+    Listing(volumerows.LISTING.columns, usual).show(usage.get("Volumes") or [])
+
+
+COMMAND = Command(
+    "[OPTIONS]",
+    _run,
+    (FORMAT, Option("verbose", SWITCH, "Show detailed information on space usage", short="v")),
+    most=0,
+    examples=("casemate df -v",),
+)

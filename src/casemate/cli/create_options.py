@@ -1,0 +1,161 @@
+"""The options of ``run``, ``create`` and ``plan``: docker's, name by name."""
+
+from __future__ import annotations
+
+from casemate.cli.options import HELP, INT, LIST, SWITCH, Option
+
+_DURATION = "(ms|s|m|h)"
+
+_GENERAL = (
+    Option("annotation", "map", "Add an annotation, handed on to the OCI runtime"),
+    Option("attach", LIST, "Attach to STDIN, STDOUT or STDERR", short="a"),
+    Option("cidfile", "string", "Write the container ID to the file", suggest="files"),
+    Option("entrypoint", "string", "Overwrite the default ENTRYPOINT of the image"),
+    Option("env", LIST, "Set environment variables", short="e", suggest="environment"),
+    Option("env-file", LIST, "Read in a file of environment variables", suggest="files"),
+    Option("hostname", "string", "Container host name", short="h"),
+    Option("domainname", "string", "Container NIS domain name"),
+    Option("init", SWITCH, "Run an init inside that forwards signals and reaps processes"),
+    Option("interactive", SWITCH, "Keep STDIN open even if not attached", short="i"),
+    Option("label", LIST, "Set meta data on a container", short="l"),
+    Option("label-file", LIST, "Read in a file of labels, one on each line", suggest="files"),
+    Option("name", "string", "Assign a name to the container"),
+    Option("platform", "string", "Platform of a multi-platform image, such as linux/arm64"),
+    Option(
+        "pull",
+        "string",
+        'Pull the image before ("always", "missing", "never")',
+        default="missing",
+        suggest="always missing never",
+    ),
+    Option("quiet", SWITCH, "Suppress the pull output", short="q"),
+    Option("rm", SWITCH, "Remove the container and its anonymous volumes when it exits"),
+    Option(
+        "restart",
+        "string",
+        "Restart policy to apply when a container exits",
+        default="no",
+        suggest="no always on-failure unless-stopped",
+    ),
+    Option("runtime", "string", "Runtime to use for this container"),
+    Option("stop-signal", "string", "Signal to stop the container", suggest="signals"),
+    Option("stop-timeout", INT, "Timeout (in seconds) to stop a container"),
+    Option("tty", SWITCH, "Allocate a pseudo-TTY", short="t"),
+    Option("workdir", "string", "Working directory inside the container", short="w"),
+    Option("disable-content-trust", SWITCH, "Skip image verification", default=True, hidden=True),
+    Option("use-api-socket", SWITCH, "Give the container the engine's socket", hidden=True),
+    HELP,
+)
+_WALLS = (
+    Option("cap-add", LIST, "Add Linux capabilities", suggest="capabilities"),
+    Option("cap-drop", LIST, "Drop Linux capabilities", suggest="capabilities"),
+    Option("cgroup-parent", "string", "Optional parent cgroup for the container"),
+    Option("cgroupns", "string", "Cgroup namespace to use (host|private)", suggest="host private"),
+    Option("group-add", LIST, "Add additional groups to join"),
+    Option("ipc", "string", "IPC mode to use", suggest="container: host none private shareable"),
+    Option(
+        "isolation",
+        "string",
+        "Walls around the container: process, container, sandbox, vm, or an OCI runtime's name",
+        suggest="process container sandbox vm",
+    ),
+    Option("pid", "string", "PID namespace to use", suggest="container: host"),
+    Option("privileged", SWITCH, "Give extended privileges to this container"),
+    Option("read-only", SWITCH, "Mount the container's root filesystem as read only"),
+    Option("security-opt", LIST, "Security options"),
+    Option("sysctl", "map", "Sysctl options"),
+    Option("user", "string", "User name or UID (format: <name|uid>[:<group|gid>])", short="u"),
+    Option("userns", "string", "User namespace to use", suggest="host"),
+    Option("uts", "string", "UTS namespace to use", suggest="host"),
+)
+_NETWORK = (
+    Option("add-host", LIST, "Add a custom host-to-IP mapping (host:ip)"),
+    Option("dns", LIST, "Set custom DNS servers"),
+    Option("dns-option", LIST, "Set DNS options", aliases=("dns-opt",)),
+    Option("dns-search", LIST, "Set custom DNS search domains"),
+    Option("expose", LIST, "Expose a port or a range of ports"),
+    Option("ip", "string", "IPv4 address (e.g., 172.30.100.104)"),
+    Option("ip6", "string", "IPv6 address (e.g., 2001:db8::33)"),
+    Option("link", LIST, "Add link to another container", suggest="containers"),
+    Option("link-local-ip", LIST, "Container IPv4/IPv6 link-local addresses"),
+    Option("mac-address", "string", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+    Option(
+        "network",
+        "network",
+        "Connect a container to a network",
+        aliases=("net",),
+        suggest="networks",
+    ),
+    Option(
+        "network-alias",
+        LIST,
+        "Add network-scoped alias for the container",
+        aliases=("net-alias",),
+    ),
+    Option("publish", LIST, "Publish a container's port(s) to the host", short="p"),
+    Option("publish-all", SWITCH, "Publish all exposed ports to random ports", short="P"),
+)
+_STORAGE = (
+    Option("log-driver", "string", "Logging driver for the container"),
+    Option("log-opt", LIST, "Log driver options"),
+    Option("mount", "mount", "Attach a filesystem mount to the container"),
+    Option("storage-opt", LIST, "Storage driver options for the container"),
+    Option("tmpfs", LIST, "Mount a tmpfs directory"),
+    Option("volume", LIST, "Bind mount a volume", short="v", suggest="volumes"),
+    Option("volume-driver", "string", "Optional volume driver for the container"),
+    Option(
+        "volumes-from", LIST, "Mount volumes from the specified container(s)", suggest="containers"
+    ),
+)
+_HEALTH = (
+    Option("health-cmd", "string", "Command to run to check health"),
+    Option("health-interval", "duration", f"Time between running the check {_DURATION}"),
+    Option("health-retries", INT, "Consecutive failures needed to report unhealthy"),
+    Option(
+        "health-start-interval",
+        "duration",
+        f"Time between running the check during the start period {_DURATION}",
+    ),
+    Option(
+        "health-start-period",
+        "duration",
+        f"Time to initialize before failures count {_DURATION}",
+    ),
+    Option("health-timeout", "duration", f"Maximum time to allow one check to run {_DURATION}"),
+    Option("no-healthcheck", SWITCH, "Disable any container-specified HEALTHCHECK"),
+)
+_LIMITS = (
+    Option("blkio-weight", "uint16", "Block IO weight, between 10 and 1000, or 0 to disable"),
+    Option("blkio-weight-device", LIST, "Block IO weight of a device"),
+    Option("cpu-count", INT, "CPU count (Windows only)", hidden=True),
+    Option("cpu-percent", INT, "CPU percent (Windows only)", hidden=True),
+    Option("cpu-period", INT, "Limit CPU CFS (Completely Fair Scheduler) period"),
+    Option("cpu-quota", INT, "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    Option("cpu-rt-period", INT, "Limit CPU real-time period in microseconds"),
+    Option("cpu-rt-runtime", INT, "Limit CPU real-time runtime in microseconds"),
+    Option("cpu-shares", INT, "CPU shares (relative weight)", short="c"),
+    Option("cpus", "decimal", "Number of CPUs"),
+    Option("cpuset-cpus", "string", "CPUs in which to allow execution (0-3, 0,1)"),
+    Option("cpuset-mems", "string", "Memory nodes in which to allow execution (0-3, 0,1)"),
+    Option("device", LIST, "Add a host device to the container", suggest="files"),
+    Option("device-cgroup-rule", LIST, "Add a rule to the cgroup allowed devices list"),
+    Option("device-read-bps", LIST, "Limit read rate (bytes per second) from a device"),
+    Option("device-read-iops", LIST, "Limit read rate (IO per second) from a device"),
+    Option("device-write-bps", LIST, "Limit write rate (bytes per second) to a device"),
+    Option("device-write-iops", LIST, "Limit write rate (IO per second) to a device"),
+    Option("gpus", "gpu-request", "GPU devices to add to the container ('all' for all GPUs)"),
+    Option("io-maxbandwidth", "bytes", "Bandwidth of the system drive (Windows only)", hidden=True),
+    Option("io-maxiops", "uint", "IOps of the system drive (Windows only)", hidden=True),
+    Option("kernel-memory", "bytes", "Kernel memory limit", hidden=True),
+    Option("memory", "bytes", "Memory limit", short="m"),
+    Option("memory-reservation", "bytes", "Memory soft limit"),
+    Option("memory-swap", "bytes", "Memory plus swap: '-1' to enable unlimited swap"),
+    Option("memory-swappiness", INT, "Tune memory swappiness (0 to 100)", default=-1),
+    Option("oom-kill-disable", SWITCH, "Disable OOM killer"),
+    Option("oom-score-adj", INT, "Tune host's OOM preferences (-1000 to 1000)"),
+    Option("pids-limit", INT, "Tune container pids limit (set -1 for unlimited)"),
+    Option("shm-size", "bytes", "Size of /dev/shm"),
+    Option("ulimit", "ulimit", "Ulimit options"),
+)
+
+CREATE_OPTIONS = (*_GENERAL, *_WALLS, *_NETWORK, *_STORAGE, *_HEALTH, *_LIMITS)

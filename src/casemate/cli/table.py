@@ -1,0 +1,60 @@
+"""Columns on a terminal, aligned as docker aligns them.
+
+At least ten wide and three apart; the last column of a line is not filled up. Wide characters
+count as two.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MIN_WIDTH = 10
+_GAP = 3
+
+
+def aligned(lines: Sequence[Sequence[str]], min_width: int = _MIN_WIDTH, gap: int = _GAP) -> str:
+    """Return ``lines`` of cells as text.
+
+    A column is what follows one another: a line with fewer cells begins a new one, so that the
+    widths of what stands apart do not depend on each other.
+    """
+    widths: list[list[int]] = [[0] * max(len(line) - 1, 0) for line in lines]
+    for column in range(max(map(len, widths), default=0)):
+        start = 0
+        while start < len(lines):
+            end = start
+            while end < len(lines) and column < len(widths[end]):
+                end += 1
+            block = range(start, end)
+            width = max((width_of(lines[row][column]) + gap for row in block), default=0)
+            for row in block:
+                widths[row][column] = max(width, min_width)
+            start = end + 1
+    return "".join(
+        "".join(
+            cell + " " * (width - width_of(cell)) for cell, width in zip(line, wide, strict=False)
+        )
+        + (line[-1] if line else "")
+        + "\n"
+        for line, wide in zip(lines, widths, strict=True)
+    )
+
+
+def width_of(text: str) -> int:
+    """Return how many columns of a terminal ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return ``text``, cut to ``width`` columns with an ellipsis at its end."""
+    if width_of(text) <= width:
+        return text
+    while text and width_of(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
