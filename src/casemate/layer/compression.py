@@ -30,7 +30,8 @@ _MAGIC_BYTES = 4
 #: What zstd needs to keep in memory at level 22; larger windows exist only on request.
 _WINDOW_BYTES = 1 << 27
 _SLICE_BYTES = 1 << 16
-_END = b"casemate: the end of the data"
+#: Compresses to other bytes than itself, so it cannot come out of a block that swallowed the frame.
+_END = b"\xca" * 64
 _END_FRAME = zstandard.ZstdCompressor().compress(_END)
 #: zlib's wbits for a gzip header and trailer.
 _GZIP_BITS = 31

@@ -48,7 +48,10 @@ def intact(block: bytes, checksum: bytes) -> bool:
 
     The field itself counts as blanks. Some old tars summed signed bytes; that is accepted, too.
     """
-    expected = number(checksum) + sum(checksum) - 8 * 0x20
+    try:
+        expected = number(checksum) + sum(checksum) - 8 * 0x20
+    except BadRecord:
+        return False
     # The low half of adler32 is 1 + the sum of the bytes, modulo a prime: 20 times faster.
     if (zlib.adler32(block) & 0xFFFF) == (expected + 1) % _ADLER_BASE:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,6 +10,9 @@ from typing import NamedTuple
 from casemate.linux.inroot import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, open_in
 
 _BELOW = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
+
+#: What opening a directory answers when it is none any more.
+_REPLACED = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
 
 
 class Found(NamedTuple):
@@ -32,7 +36,9 @@ def walk(top: int) -> Iterator[Found]:
         path = ahead.pop()
         try:
             directory = open_in(top, path, os.O_RDONLY | os.O_DIRECTORY, resolve=_BELOW)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _REPLACED:
+                raise
             continue
         try:
             below = []

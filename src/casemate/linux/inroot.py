@@ -109,7 +109,19 @@ def open_regular(root: int, path: Path) -> int:
 
     Anything else, such as a fifo or a device, is refused (EINVAL) without having been opened.
     """
-    found = open_in(root, path)
+    return _regular(open_in(root, path), path)
+
+
+def open_regular_entry(directory: int, name: Path) -> int:
+    """Open the regular file ``name`` in ``directory`` as ``open_regular`` does; follow no link.
+
+    A link is refused with ELOOP.
+    """
+    return _regular(open_in(directory, name, resolve=_PLAIN), name)
+
+
+def _regular(found: int, path: Path) -> int:
+    """Open for reading what the O_PATH descriptor ``found``, which is closed, stands for."""
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
