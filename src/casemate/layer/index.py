@@ -37,6 +37,7 @@ _XATTR_HEADER = 12
 #: A link of this length fits one block whatever stands before it; longer ones get own blocks.
 _INLINE_MAX = 480
 _FLUSH_BYTES = 1 << 20
+_PAGE = 4096
 
 _SUPERBLOCK = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQB23x")
 _DEVICE = struct.Struct("<64sII56x")
@@ -103,7 +104,10 @@ def write(nodes: list[Node], file: BinaryIO, data: Data, uuid: bytes) -> int:
     )
     for count in counts:
         file.write(_DEVICE.pack(b"", count, 0))
-    return blocks * BLOCK
+    # Some tools read the superblock in one piece of this size, whatever the size of a block is.
+    size = -(-blocks * BLOCK // _PAGE) * _PAGE
+    file.truncate(size)
+    return size
 
 
 def _superblock(

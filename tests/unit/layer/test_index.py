@@ -26,10 +26,7 @@ def fsck() -> str:
         pytest.skip("fsck.erofs is not installed (erofs-utils)")
     with tempfile.TemporaryDirectory() as place:
         layer = LayerStore(place).ingest([END], what="an empty layer")
-        if (
-            "isn't supported on this platform"
-            in (done := checked(program, layer)).stderr + done.stdout
-        ):
+        if "isn't supported on this platform" in checked(program, layer).stderr:
             pytest.skip("this fsck.erofs does not know blocks of 512 bytes (erofs-utils 1.6 does)")
     return program
 
