@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,9 @@ from casemate.errors import InvalidArgument
 from casemate.http.message import Body, Hijacked, Response
 
 T = TypeVar("T")
+
+_PIECE = 1 << 16
+_MIN, _MAX = -(1 << 63), (1 << 63) - 1
 
 NO_CONTENT = Response(204)
 RAW = "application/vnd.docker.raw-stream"
@@ -30,13 +34,10 @@ async def body(call: Call, kind: type[T]) -> T:
     """Return the request's JSON body as a ``kind``; nulls count as absent. Raises
     InvalidArgument.
     """
-    data = await call.request.body.read()
-    if not data.strip():
+    found = await optional_body(call, kind)
+    if found is None:
         raise InvalidArgument("invalid JSON: got EOF while reading request body")
-    try:
-        return msgspec.convert(_present(msgspec.json.decode(data)), kind)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidArgument(f"invalid JSON: {error}") from error
+    return found
 
 
 async def optional_body(call: Call, kind: type[T]) -> T | None:
@@ -51,11 +52,18 @@ async def optional_body(call: Call, kind: type[T]) -> T | None:
 
 
 def _present(value: Any) -> Any:
-    # Go's clients send null for what they leave out.
+    """Return ``value`` without nulls, which Go's clients send for what they leave out.
+
+    Raises InvalidArgument for what no field can hold: a NUL, a number beyond 64 bits.
+    """
     if isinstance(value, dict):
-        return {k: _present(v) for k, v in value.items() if v is not None}
+        return {_present(k): _present(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
         return [_present(v) for v in value]
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidArgument(f"invalid JSON: a string has a NUL: {value[:80]!r}")
+    if isinstance(value, int) and not _MIN <= value <= _MAX:
+        raise InvalidArgument("invalid JSON: a number is beyond 64 bits")
     return value
 
 
@@ -96,34 +104,42 @@ async def _with_early(engine: Engine, hijacked: Hijacked) -> int:
 
     For clients that have sent input behind their request already: it must come first.
     """
-    ours, theirs = socket.socketpair()
     client = socket.socket(fileno=hijacked.descriptor)
-    client.setblocking(False)
-    ours.setblocking(False)
-    engine.background(_copy(client, ours, hijacked.early))
-    engine.background(_copy(ours, client, b""))
+    ours, theirs = socket.socketpair()
+    engine.background(_joined(client, ours, hijacked.early))
     return theirs.detach()
+
+
+async def _joined(client: socket.socket, ours: socket.socket, early: bytes) -> None:
+    """Copy both ways until the process's side has ended and the client has all of it."""
+    with client, ours:
+        client.setblocking(False)
+        ours.setblocking(False)
+        inward = asyncio.ensure_future(_copy(client, ours, early))
+        try:
+            await _copy(ours, client, b"")
+        finally:
+            inward.cancel()
+            await asyncio.wait([inward])
 
 
 async def _copy(source: socket.socket, sink: socket.socket, first: bytes) -> None:
     loop = asyncio.get_running_loop()
-    try:
-        data = first or await loop.sock_recv(source, 1 << 16)
+    with contextlib.suppress(OSError):
+        data = first or await loop.sock_recv(source, _PIECE)
         while data:
             await loop.sock_sendall(sink, data)
-            data = await loop.sock_recv(source, 1 << 16)
+            data = await loop.sock_recv(source, _PIECE)
         sink.shutdown(socket.SHUT_WR)
-    except OSError:
-        for end in (source, sink):
-            end.close()
 
 
-async def stream(call: Call, pieces: AsyncIterator[bytes], content_type: str) -> None:
-    """Answer with ``pieces`` as they come."""
-    out = await call.request.exchange.begin(200, {"Content-Type": content_type})
-    async for piece in pieces:
-        await out.write(piece)
-    await out.end()
+async def stream(call: Call, pieces: AsyncGenerator[bytes, None], content_type: str) -> None:
+    """Answer with ``pieces`` as they come; what they hold is let go when the client goes."""
+    async with contextlib.aclosing(pieces):
+        out = await call.request.exchange.begin(200, {"Content-Type": content_type})
+        async for piece in pieces:
+            await out.write(piece)
+        await out.end()
 
 
 class BlockingBody:

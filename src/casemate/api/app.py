@@ -11,7 +11,7 @@ import msgspec
 from casemate.api import containers, exec, images, networks, own, system
 from casemate.api.router import VERSION, Call, Router, split_version
 from casemate.engine.engine import Engine
-from casemate.errors import Error, http_status
+from casemate.errors import Error, Unavailable, from_os, http_status
 from casemate.http.message import Request, Response
 
 _LOG = logging.getLogger("casemate.api")
@@ -52,11 +52,20 @@ class App:
             raise
         except Exception as error:
             # The last line of defence: a defect ends one request, not the engine.
-            _LOG.exception("%s %s failed", request.method, request.path)
-            response = failure(Error(f"internal error: {type(error).__name__}: {error}"), 500)
+            response = _unexpected(request, error)
         if response is None:
             return None
         return response._replace(headers={**_HEADERS, **response.headers})
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    """Return the answer for a defect, or for what the machine lacks: descriptors, memory, space."""
+    if isinstance(error, OSError):
+        known = from_os(error, f"cannot {request.method} {request.path[:200]}")
+        if isinstance(known, Unavailable):
+            return failure(known, http_status(known))
+    _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+    return failure(Error(f"internal error: {type(error).__name__}: {error}"), 500)
 
 
 def failure(error: Error, status: int) -> Response:

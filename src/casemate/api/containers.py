@@ -49,7 +49,9 @@ async def _list(call: Call) -> Response:
 
 async def _create(call: Call) -> Response:
     asked = await body(call, CreateRequest)
-    created = await create.create(call.engine, asked, call.request.query.get("name", ""))
+    created = await call.engine.to_the_end(
+        create.create(call.engine, asked, call.request.query.get("name", ""))
+    )
     return reply({"Id": created.record.id, "Warnings": list(created.warnings)}, 201)
 
 
@@ -62,18 +64,19 @@ async def _start(call: Call) -> Response:
     record = _record(call)
     if call.engine.current(record).state.status == "running":
         return Response(304)
-    await launch.start(call.engine, record)
+    await call.engine.to_the_end(launch.start(call.engine, record))
     return NO_CONTENT
 
 
 async def _stop(call: Call) -> Response:
     request = call.request
-    stopped = await stop.stop(
+    work = stop.stop(
         call.engine,
         _record(call),
         signal=request.query.get("signal", ""),
         timeout_s=request.number("t"),
     )
+    stopped = await call.engine.to_the_end(work)
     return NO_CONTENT if stopped else Response(304)
 
 
@@ -96,12 +99,14 @@ async def _delete(call: Call) -> Response:
     request = call.request
     if request.flag("link"):
         raise InvalidArgument("removing a link is not supported: links are not")
-    await remove.remove(call.engine, _record(call), force=request.flag("force"))
+    await call.engine.to_the_end(
+        remove.remove(call.engine, _record(call), force=request.flag("force"))
+    )
     return NO_CONTENT
 
 
 async def _prune(call: Call) -> Response:
-    deleted, freed = await remove.prune(call.engine, filters(call))
+    deleted, freed = await call.engine.to_the_end(remove.prune(call.engine, filters(call)))
     return reply({"ContainersDeleted": deleted or None, "SpaceReclaimed": freed})
 
 
@@ -140,11 +145,12 @@ async def _attach(call: Call) -> None:
     )
     content_type = RAW if tty or call.version < (1, 42) else MULTIPLEXED
     descriptor = await hijack(call, content_type)
-    if request.flag("logs"):
-        await attaching.replay(call.engine, record, descriptor, wanted)
-    if request.flag("stream"):
-        await attaching.attach(call.engine, record, descriptor, wanted)
-    else:
+    try:
+        if request.flag("logs"):
+            await attaching.replay(call.engine, record, descriptor, wanted)
+        if request.flag("stream"):
+            await attaching.attach(call.engine, record, descriptor, wanted)
+    finally:
         os.close(descriptor)
 
 

@@ -9,9 +9,9 @@ import msgspec
 from casemate.api.answers import MULTIPLEXED, RAW, body, hijack, optional_body, reply
 from casemate.api.router import Call, Route
 from casemate.engine import execute
-from casemate.engine.launch import NotStarted
 from casemate.engine.live import ExecConfig
 from casemate.engine.terminal import check_size
+from casemate.errors import Error
 from casemate.http.framing import frame
 from casemate.http.message import Response
 
@@ -33,14 +33,14 @@ async def _start(call: Call) -> Response | None:
     asked = await optional_body(call, _Start) or _Start()
     execute.check(call.engine, exec_)
     if asked.detach:
-        await execute.start(call.engine, exec_, None, tty=False)
+        await call.engine.to_the_end(execute.start(call.engine, exec_, None, tty=False))
         return Response(200)
     tty = exec_.config.tty
     content_type = RAW if tty or call.version < (1, 42) else MULTIPLEXED
     descriptor = await hijack(call, content_type)
     try:
         await execute.start(call.engine, exec_, descriptor, tty=tty, size=asked.console_size)
-    except NotStarted as error:
+    except Error as error:
         # The connection has left HTTP: the reason is what the process would have said.
         text = f"{error.message}\r\n".encode()
         os.write(descriptor, text if tty else frame(1, len(text)) + text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
@@ -35,16 +36,14 @@ def check(engine: Engine, record: Record) -> None:
 
 
 async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
-    """Give the stream socket ``descriptor`` to the container's first process; it is owned here.
+    """Give the stream socket ``descriptor``, which stays the caller's, to the first process.
 
     A container that does not run yet gets it at its start, so that no byte is missed.
     """
     live = engine.live(record.id)
     if live.shim is None or live.exit.done():
         if engine.current(record).state.status in ("created", "exited"):
-            live.clients.append(Client(descriptor, wanted))
-        else:
-            os.close(descriptor)
+            live.wait_for_start(Client(os.dup(descriptor), wanted))
         return
     try:
         await live.shim.attach(0, descriptor, wanted)
@@ -53,8 +52,6 @@ async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
-    finally:
-        os.close(descriptor)
 
 
 async def replay(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
@@ -65,8 +62,9 @@ async def replay(engine: Engine, record: Record, descriptor: int, wanted: int) -
     loop = asyncio.get_running_loop()
     with socket.socket(fileno=os.dup(descriptor)) as client:
         client.setblocking(False)
-        async for piece in logs.read(engine, record, selection):
-            await loop.sock_sendall(client, piece)
+        async with contextlib.aclosing(logs.read(engine, record, selection)) as pieces:
+            async for piece in pieces:
+                await loop.sock_sendall(client, piece)
 
 
 async def resize(engine: Engine, record: Record, rows: int, columns: int) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from casemate.engine import merge, mountpoints, names, networking, security, translate, unsupported
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
-from casemate.engine.model import Config, CreateRequest, HostConfig, arguments, config_of
+from casemate.engine.model import Config, CreateRequest, HostConfig, config_of
 from casemate.engine.records import Fixed, Record, State
 from casemate.engine.resources import resources
 from casemate.engine.signals import number as signal_number
@@ -29,9 +29,12 @@ class Created(NamedTuple):
 async def create(engine: Engine, request: CreateRequest, name: str = "") -> Created:
     """Create a container as ``request`` says. Raises NotFound for an image that is not here."""
     record = describe(engine, request, name)
-    engine.rooms.refill()  # a start usually follows: a room can be ready by then
-    mountpoints.make_sources(record.fixed.host)
-    await asyncio.get_running_loop().run_in_executor(None, _make, engine, record)
+    engine.making[record.id] = record
+    try:
+        engine.rooms.refill()  # a start usually follows: a room can be ready by then
+        await asyncio.get_running_loop().run_in_executor(None, _make, engine, record)
+    finally:
+        del engine.making[record.id]
     engine.events.publish("container", "create", record.id, attributes(record))
     return Created(record)
 
@@ -45,7 +48,7 @@ def describe(engine: Engine, request: CreateRequest, name: str = "") -> Record:
     _check(engine, full, host)
     return Record(
         id=names.new_id(),
-        name=names.checked(name) if name else names.generated(engine.records.is_name_taken),
+        name=_name(engine, name),
         created_ns=now_ns(),
         fixed=Fixed(
             config=full,
@@ -59,6 +62,17 @@ def describe(engine: Engine, request: CreateRequest, name: str = "") -> Record:
         ),
         state=State(),
     )
+
+
+def _name(engine: Engine, asked: str) -> str:
+    """Return the name to give, which neither a container has nor one that is being created."""
+    making = {record.name: record.id for record in engine.making.values()}
+    if not asked:
+        return names.generated(lambda name: name in making or engine.records.is_name_taken(name))
+    name = names.checked(asked)
+    if name in making:
+        raise names.taken(name, making[name])
+    return name
 
 
 def _image(engine: Engine, config: Config) -> Image:
@@ -81,15 +95,16 @@ def _check(engine: Engine, config: Config, host: HostConfig) -> None:
     networking.check(host, config)
     if config.stop_signal:
         signal_number(config.stop_signal)
-    for entry in arguments(config.cmd) or ():
-        if "\0" in entry:
-            raise InvalidArgument("invalid command: an argument has a NUL")
 
 
 def _make(engine: Engine, record: Record) -> None:
     """Make the state directory and the writable layer; the record makes them a container."""
+    assert record.fixed.image
+    # It may have been removed since it was looked up; from here on a collection spares it.
+    engine.images.get(record.fixed.image)
     directory = engine.paths.container(record.id)
     try:
+        mountpoints.make_sources(record.fixed.host)
         os.mkdir(directory, 0o700)
         engine.snapshots.prepare(record.id, record.fixed.layers)
         engine.records.add(record)

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections import OrderedDict
 from collections.abc import Coroutine
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from casemate.content.store import ContentStore
 from casemate.database import Database
@@ -35,6 +35,8 @@ from casemate.supervise.program import Program
 from casemate.walls import seccomp_filter
 from casemate.walls.machine import Machine
 from casemate.walls.seccomp_filter import Filter
+
+T = TypeVar("T")
 
 _FILTERS = 64
 
@@ -82,9 +84,11 @@ class Engine:
         self.watching = Watching()
         self.rooms: Rooms  # set by the composition root: it needs a plan, and that an engine
         self.snapshotter_reason = ""
+        #: Containers that are being created and not written down yet, by id.
+        self.making: dict[str, Record] = {}
         self._live: dict[str, Live] = {}
         self._filters: OrderedDict[str, Filter] = OrderedDict()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def paths(self) -> Paths:
@@ -140,11 +144,27 @@ class Engine:
                 self._filters.popitem(last=False)
         return found
 
+    def owners(self) -> list[Record]:
+        """Return all containers, with those that are being created: what they use stays."""
+        # First those that are being created: they are written down before they leave this list.
+        making = list(self.making.copy().values())
+        return [*making, *self.records.all()]
+
     def background(self, work: Coroutine[None, None, None]) -> None:
         """Run ``work`` beside everything else; it handles its own errors."""
+        self._task(work)
+
+    async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do ``work`` and return what it does, even if who asked goes away in the middle of it."""
+        task = self._task(work)
+        task.add_done_callback(_seen)
+        return await asyncio.shield(task)
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def busy(self) -> bool:
@@ -171,3 +191,9 @@ class Engine:
     def state_directory(self, id_: str) -> int:
         """Return a descriptor of the container's state directory."""
         return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Look at the task's error: nobody else may be there to do so."""
+    if not task.cancelled():
+        task.exception()

@@ -30,6 +30,8 @@ from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
 
 _KEPT = 1000
+#: The exit code of an exec that was refused before there was a process.
+_REFUSED = 126
 
 
 def create(engine: Engine, record: Record, config: ExecConfig) -> Exec:
@@ -82,8 +84,8 @@ async def start(
 ) -> None:
     """Start the exec, its streams on the socket ``client`` if there is one (owned by the caller).
 
-    Raises Conflict when it was started before or the container does not run, NotStarted when the
-    program cannot be executed.
+    Raises Conflict when it was started before or the container does not run, InvalidArgument for
+    a user that is not there, NotStarted when the program cannot be executed.
     """
     check(engine, exec_)
     record = engine.records.find(exec_.container)
@@ -93,27 +95,29 @@ async def start(
     if size:
         exec_.config = msgspec.structs.replace(exec_.config, console_size=size)
     shim = live.shim
-    plan = _plan(engine, record, live, exec_, attached=client is not None)
     try:
+        plan = _plan(engine, record, live, exec_, attached=client is not None)
         if client is not None:
-            config = exec_.config
-            wanted = attaching.flags(
-                stdin=config.attach_stdin,
-                stdout=config.attach_stdout,
-                stderr=config.attach_stderr,
-                tty=tty,
-            )
-            await shim.attach(exec_.number, client, wanted)
-        started = await _started(shim, exec_, plan)
-    except NotStarted as error:
-        exec_.exit_code = error.exit_code
-        exec_.ended.set_result(error.exit_code)
+            await shim.attach(exec_.number, client, _wanted(exec_.config, tty=tty))
+        exec_.pid = (await _started(shim, exec_, plan)).pid
+    except BaseException as error:
+        exec_.exit_code = error.exit_code if isinstance(error, NotStarted) else _REFUSED
+        if not exec_.ended.done():
+            exec_.ended.set_result(exec_.exit_code)
         raise
-    exec_.pid = started.pid
     shown = " ".join(exec_.config.cmd or ())
     detail = {**attributes(record), "execID": exec_.id}
     engine.events.publish("container", f"exec_start: {shown}", record.id, detail)
     engine.background(_follow(engine, record, shim, exec_))
+
+
+def _wanted(config: ExecConfig, *, tty: bool) -> int:
+    return attaching.flags(
+        stdin=config.attach_stdin,
+        stdout=config.attach_stdout,
+        stderr=config.attach_stderr,
+        tty=tty,
+    )
 
 
 async def _started(shim: Shim, exec_: Exec, plan: Plan) -> Started:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 
 from casemate.engine import rootfs
 from casemate.engine.engine import Engine
@@ -11,12 +11,12 @@ from casemate.engine.records import Record
 from casemate.layer import diff
 
 
-def root_tar(engine: Engine, record: Record) -> AsyncIterator[bytes]:
+def root_tar(engine: Engine, record: Record) -> AsyncGenerator[bytes, None]:
     """Yield the tar of what the container's root looks like now."""
     return pieces(_read(engine, record))
 
 
-def _read(engine: Engine, record: Record) -> Iterator[bytes]:
+def _read(engine: Engine, record: Record) -> Generator[bytes, None, None]:
     root = engine.snapshots.mounts(record.id)
     with rootfs.seen(root, engine.host.root_place, new_api=engine.host.overlay_layers) as tree:
         yield from diff.archive(f"/proc/self/fd/{tree}/.", f"container {record.name}")

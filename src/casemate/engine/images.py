@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -296,7 +296,14 @@ def size(engine: Engine, image: Image) -> int:
     return sum(engine.layers.get(diff_id).size_bytes for diff_id in image.layers)
 
 
-async def pieces(source: Iterator[T]) -> AsyncIterator[T]:
-    """Yield what the blocking iterator ``source`` does, each piece made in a thread."""
-    while (piece := await in_thread(lambda: next(source, None))) is not None:
-        yield piece
+async def pieces(source: Generator[T, None, None]) -> AsyncGenerator[T, None]:
+    """Yield what the blocking ``source`` does, each piece made in a thread; close it in the end."""
+    step = asyncio.ensure_future(in_thread(lambda: next(source, None)))
+    try:
+        while (piece := await asyncio.shield(step)) is not None:
+            yield piece
+            step = asyncio.ensure_future(in_thread(lambda: next(source, None)))
+    finally:
+        # What runs cannot be closed; what it may say at the end is nobody's any more.
+        await asyncio.gather(step, return_exceptions=True)
+        await in_thread(source.close)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
+import select
 from typing import NamedTuple
 
 import msgspec
@@ -63,7 +65,8 @@ class Live:
         self.removed: asyncio.Future[int] = loop.create_future()
         #: Done when the last run has given everything back; None before the first.
         self.released: asyncio.Future[None] | None = None
-        self._last_number = 0
+        # Anywhere, so that none is used that an engine before this one has given.
+        self._last_number = secrets.randbits(31)
 
     def renew(self) -> None:
         """Begin a new run: who waits for its end waits on a new future."""
@@ -76,6 +79,18 @@ class Live:
         """Return a number that no exec or relay of this container has had."""
         self._last_number += 1
         return self._last_number
+
+    def wait_for_start(self, client: Client) -> None:
+        """Keep a client until the start; those that have gone away meanwhile are let go."""
+        gone = select.poll()
+        for waiting in self.clients:
+            gone.register(waiting.descriptor, 0)  # a hang-up is always told
+        hung_up = {descriptor for descriptor, _ in gone.poll(0)}
+        for waiting in self.clients:
+            if waiting.descriptor in hung_up:
+                os.close(waiting.descriptor)
+        self.clients = [c for c in self.clients if c.descriptor not in hung_up]
+        self.clients.append(client)
 
     def drop_clients(self) -> None:
         """Close the connections of clients that wait for a start that will not be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import NamedTuple
 
 from casemate.engine.clock import rfc3339
@@ -55,7 +55,7 @@ def check(record: Record) -> None:
         raise Unsupported("configured logging driver does not support reading")
 
 
-async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncIterator[bytes]:
+async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncGenerator[bytes, None]:
     """Yield the log in pieces: framed, or raw for a container with a terminal."""
     directory = engine.paths.container(record.id)
     selection = _Selection(wanted, framed=not record.fixed.config.tty)

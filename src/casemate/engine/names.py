@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable
 
-from casemate.errors import InvalidArgument
+from casemate.errors import AlreadyExists, InvalidArgument
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -58,3 +58,11 @@ def generated(taken: Callable[[str], bool]) -> str:
         numbered = f"{name}{secrets.randbelow(1000)}"
         if not taken(numbered):
             return numbered
+
+
+def taken(name: str, owner: str) -> AlreadyExists:
+    """Return the error for a ``name`` that the container with the id ``owner`` has."""
+    return AlreadyExists(
+        f'Conflict. The container name "/{name}" is already in use by container "{owner}".'
+        " You have to remove (or rename) that container to be able to reuse that name."
+    )

@@ -7,8 +7,9 @@ from typing import Literal
 import msgspec
 
 from casemate.database import Database
+from casemate.engine import names
 from casemate.engine.model import Config, HostConfig
-from casemate.errors import AlreadyExists, InvalidArgument, NotFound
+from casemate.errors import InvalidArgument, NotFound
 from casemate.oci.digest import Digest
 
 Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
@@ -140,7 +141,8 @@ class Records:
         if record:
             return record
         if text:
-            matches = [r for i, r in self._by_id.items() if i.startswith(text)]
+            # A copy: other threads add and remove meanwhile.
+            matches = [r for i, r in self._by_id.copy().items() if i.startswith(text)]
             if len(matches) == 1:
                 return matches[0]
             if matches:
@@ -151,11 +153,7 @@ class Records:
         """Write a new container down. Raises AlreadyExists when its name is taken."""
         other = self._by_name.get(record.name)
         if other:
-            raise AlreadyExists(
-                f'Conflict. The container name "/{record.name}" is already in use by container'
-                f' "{other}". You have to remove (or rename) that container to be able to reuse'
-                " that name."
-            )
+            raise names.taken(record.name, other)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO container VALUES (?, ?, ?, ?, ?)",

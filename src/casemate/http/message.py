@@ -115,7 +115,7 @@ class Request:
     ) -> None:
         raw_path, _, query = target.decode("latin-1").partition("?")
         self.method = method
-        self.path = unquote(raw_path, errors="surrogateescape")
+        self.path = unquote(raw_path)
         self.raw_query = query
         self.headers = headers
         self.body = body

@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: dict[str, str] = {}
         self._head_bytes = 0
-        self._responded = False
+        self._begun = False
         self._body = Body(self._release)
 
     def _parse(self, data: bytes) -> None:
@@ -168,6 +168,10 @@ class Connection(asyncio.Protocol):
         except ConnectionError:
             self._transport.abort()
             return
+        if response is not None and self._begun:
+            # Something went wrong behind the head: only breaking off tells the client.
+            self._transport.abort()
+            return
         if response is not None:
             self._send(request, response, keep_alive)
         if self._upgraded or not keep_alive or self._transport.is_closing():
@@ -208,6 +212,7 @@ class Connection(asyncio.Protocol):
     async def begin(self, status: int, headers: Mapping[str, str]) -> Chunked:
         """Send the head of a streamed response; its body is chunked."""
         head = {**headers, "Transfer-Encoding": "chunked"}
+        self._begun = True
         self._transport.write(_head(status, head))
         return Chunked(self)
 

@@ -5,7 +5,7 @@ Layers go out as the tars they are. Source: image-spec v1.1 image-layout.md; Doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -44,7 +44,7 @@ class Chosen(NamedTuple):
         return cls(image, ())
 
 
-def save(store: ImageStore, chosen: Iterable[Chosen]) -> Iterator[bytes]:
+def save(store: ImageStore, chosen: Iterable[Chosen]) -> Generator[bytes, None, None]:
     """Yield the archive of the ``chosen`` images; what they share is in it once."""
     merged: dict[Digest, Chosen] = {}
     for one in chosen:
