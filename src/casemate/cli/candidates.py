@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from casemate.cli.arguments import Arguments
+    from casemate.cli.engine import Engine
 
     Candidate = tuple[str, str]
 
@@ -73,6 +74,13 @@ def _ask(kind: str, options: Arguments) -> list[Candidate]:
 
     # Without a place: an engine is not started only because somebody pressed a key.
     engine = Engine(Location(Session("", options).location.address, None))
+    try:
+        return _listed(engine, kind)
+    finally:
+        engine.close()
+
+
+def _listed(engine: Engine, kind: str) -> list[Candidate]:
     if kind in _CONTAINERS:
         path, states = _CONTAINERS[kind]
         return [

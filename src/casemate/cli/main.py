@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # without enum, which signal imports
+import os
 import sys
 
 from casemate.cli import tree
@@ -29,13 +30,22 @@ GLOBAL_OPTIONS = (
 _BROKEN_PIPE = 128 + 13
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run the command line ``words``, else that of the process; return the exit status."""
+def main() -> int:
+    """Run the command line of the process, and end the process with the exit status.
+
+    Everything is written and closed by then; to leave without Python's own farewell saves a tenth
+    of a short command's time.
+    """
+    os._exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run a command line; return the exit status."""
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, _interrupt)
     try:
-        return _run(sys.argv[1:] if words is None else words)
+        return _run(words)
     except Interrupted as end:
         return end.status
     except BrokenPipeError:
@@ -74,8 +84,8 @@ def _run(words: list[str]) -> int:
     if module is None:
         return _no_command(rest)
     command = load(module)
-    session = Session(" ".join(path), options)
-    return _call(session, module, command, rest[len(path) :])
+    with Session(" ".join(path), options) as session:
+        return _call(session, module, command, rest[len(path) :])
 
 
 def load(module: str) -> Command:

@@ -15,9 +15,7 @@ SWITCH = ""
 INT = "int"
 LIST = "list"
 #: Kinds that may be given more than once; the last one of the others wins.
-REPEATED = frozenset(
-    {LIST, "map", "filter", "ulimit", "mount", "network", "gpu-request", "stringSlice"}
-)
+REPEATED = frozenset({LIST, "map", "filter", "ulimit", "mount", "network", "gpu-request"})
 
 
 class Option:

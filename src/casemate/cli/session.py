@@ -9,6 +9,8 @@ from casemate.cli.usage import PROGRAM
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from casemate.cli.arguments import Arguments
     from casemate.cli.dockerconfig import DockerConfig
     from casemate.cli.engine import Engine
@@ -16,13 +18,27 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One call of the program: ``path`` is the command's, such as ``container ls``."""
+    """One call of the program: ``path`` is the command's, such as ``container ls``.
+
+    Use as a context: connections that were kept are closed at its end.
+    """
 
     def __init__(self, path: str, options: Arguments) -> None:
         self.path = path
         self._options = options
         self._engine: Engine | None = None
+        self._extensions: Engine | None = None
         self._config: DockerConfig | None = None
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        for engine in (self._engine, self._extensions):
+            if engine:
+                engine.close()
 
     @property
     def name(self) -> str:
@@ -52,9 +68,11 @@ class Session:
     @property
     def extensions(self) -> Engine:
         """The engine again, for what Docker's API does not have: paths are without its version."""
-        from casemate.cli.engine import Engine
+        if self._extensions is None:
+            from casemate.cli.engine import Engine
 
-        return Engine(self.location, prefix="/casemate")
+            self._extensions = Engine(self.location, prefix="/casemate")
+        return self._extensions
 
     @property
     def config(self) -> DockerConfig:

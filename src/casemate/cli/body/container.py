@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.cli.body import devices, limits, networks, portspecs, security, volumes
+from casemate.cli.body import limits, networks
 from casemate.cli.body.addresses import canonical, extra_host, search_domain
 from casemate.cli.body.environment import environment, labels, pairs
 from casemate.cli.output import err, terminal_size
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from casemate.cli.arguments import Arguments
 
 _STREAMS = ("stdin", "stdout", "stderr")
+_DEVICE_OPTIONS = (
+    *("blkio-weight-device", "device", "device-cgroup-rule", "device-read-bps"),
+    *("device-read-iops", "device-write-bps", "device-write-iops", "gpus"),
+)
 _ELSEWHERE = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 _SYSCTLS = frozenset(
     f"kernel.{name}"
@@ -27,21 +31,26 @@ _SYSCTLS = frozenset(
 def container_body(arguments: Arguments, proxies: Mapping[str, str]) -> dict[str, Any]:
     """Return the body for the options and ``IMAGE [COMMAND] [ARG...]``.
 
+    What turns a family of options into its part is imported when one of them is given.
+
     Raises BadUsage for a value that breaks the rule of its option, InvalidArgument for options
     that contradict each other.
     """
     _refuse_what_cannot_be_done(arguments)
-    bindings = portspecs.published(arguments.items("publish"))
-    bound, anonymous = volumes.binds(arguments.items("volume"))
     config = _config(arguments, proxies)
-    config["Volumes"] = anonymous
-    ports = [*bindings, *portspecs.exposed(arguments.items("expose"))]
-    if ports:
+    host = _host_config(arguments)
+    if arguments.given("volume"):
+        from casemate.cli.body.volumes import binds
+
+        bound, config["Volumes"] = binds(arguments.items("volume"))
+        host["Binds"] = bound or None
+    if arguments.given("publish") or arguments.given("expose"):
+        from casemate.cli.body.portspecs import exposed, published
+
+        host["PortBindings"] = published(arguments.items("publish"))
+        ports = [*host["PortBindings"], *exposed(arguments.items("expose"))]
         config["ExposedPorts"] = {port: {} for port in ports}
     attached = networks.attachments(arguments)
-    host = _host_config(arguments)
-    host["Binds"] = bound or None
-    host["PortBindings"] = bindings
     host["NetworkMode"] = attached[0].target if attached else "default"
     endpoints = networks.endpoints(attached, arguments)
     return config | {
@@ -82,6 +91,7 @@ def _config(arguments: Arguments, proxies: Mapping[str, str]) -> dict[str, Any]:
         "WorkingDir": arguments.text("workdir"),
         "Entrypoint": entrypoint,
         "OnBuild": None,
+        "Volumes": {},
         "Labels": labels(arguments),
     }
     if signal := arguments.text("stop-signal"):
@@ -94,9 +104,9 @@ def _config(arguments: Arguments, proxies: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _host_config(arguments: Arguments) -> dict[str, Any]:
-    mapped, cdi_names = devices.devices(arguments.items("device"))
-    options, unmasked = security.security_options(arguments.items("security-opt"))
     host: dict[str, Any] = {
+        "Binds": None,
+        "PortBindings": {},
         "ContainerIDFile": arguments.text("cidfile"),
         "LogConfig": _logging(arguments),
         "RestartPolicy": _restart(arguments),
@@ -104,8 +114,8 @@ def _host_config(arguments: Arguments) -> dict[str, Any]:
         "VolumeDriver": arguments.text("volume-driver"),
         "VolumesFrom": arguments.items("volumes-from") or None,
         "ConsoleSize": list(terminal_size()),
-        "CapAdd": security.capabilities(arguments.items("cap-add")),
-        "CapDrop": security.capabilities(arguments.items("cap-drop")),
+        "CapAdd": _capabilities(arguments.items("cap-add")),
+        "CapDrop": _capabilities(arguments.items("cap-drop")),
         "CgroupnsMode": arguments.text("cgroupns"),
         "Dns": _each(arguments, "dns", canonical),
         "DnsOptions": arguments.items("dns-option"),
@@ -120,19 +130,55 @@ def _host_config(arguments: Arguments) -> dict[str, Any]:
         "Privileged": arguments.switch("privileged"),
         "PublishAllPorts": arguments.switch("publish-all"),
         "ReadonlyRootfs": arguments.switch("read-only"),
-        "SecurityOpt": options or None,
         "UTSMode": arguments.text("uts"),
         "UsernsMode": arguments.text("userns"),
         "ShmSize": limits.size(arguments, "shm-size"),
         "Isolation": arguments.text("isolation"),
         **limits.resources(arguments),
-        "Devices": mapped,
-        "DeviceCgroupRules": devices.check_cgroup_rules(arguments) or None,
-        "DeviceRequests": devices.device_requests(arguments, cdi_names) or None,
-        "MaskedPaths": [] if unmasked else None,
-        "ReadonlyPaths": [] if unmasked else None,
+        **_devices(arguments),
+        **_security(arguments),
     }
     return host | _optional(arguments)
+
+
+def _devices(arguments: Arguments) -> dict[str, Any]:
+    if any(map(arguments.given, _DEVICE_OPTIONS)):
+        from casemate.cli.body.devices import device_config
+
+        return device_config(arguments)
+    names = ("WeightDevice", "DeviceReadBps", "DeviceWriteBps", "DeviceReadIOps", "DeviceWriteIOps")
+    lists: dict[str, Any] = {f"Blkio{name}": [] for name in names}
+    return lists | {"Devices": [], "DeviceCgroupRules": None, "DeviceRequests": None}
+
+
+def _security(arguments: Arguments) -> dict[str, Any]:
+    if not arguments.given("security-opt"):
+        return dict.fromkeys(("SecurityOpt", "MaskedPaths", "ReadonlyPaths"))
+    from casemate.cli.body.security import security_options
+
+    options, unmasked = security_options(arguments.items("security-opt"))
+    paths: list[str] | None = [] if unmasked else None
+    return {"SecurityOpt": options, "MaskedPaths": paths, "ReadonlyPaths": paths}
+
+
+def _capabilities(texts: list[str]) -> list[str] | None:
+    """Return capabilities by their full names, sorted, each one once; None for none."""
+    names = {text.upper() for text in texts}
+    full = {n if n == "ALL" or n.startswith("CAP_") else f"CAP_{n}" for n in names}
+    return sorted(full) or None
+
+
+def _mounts(arguments: Arguments) -> list[Any]:
+    if not arguments.given("mount"):
+        return []
+    from casemate.cli.body.volumes import mount
+
+    return _each(arguments, "mount", mount)
+
+
+def _tmpfs(texts: list[str]) -> dict[str, str]:
+    split = (text.partition(":") for text in texts)
+    return {path: options for path, _, options in split}
 
 
 def _optional(arguments: Arguments) -> dict[str, Any]:
@@ -140,10 +186,10 @@ def _optional(arguments: Arguments) -> dict[str, Any]:
     found: dict[str, Any] = {
         "Annotations": pairs(arguments.items("annotation")),
         "StorageOpt": _storage(arguments),
-        "Tmpfs": volumes.tmpfs(arguments.items("tmpfs")),
+        "Tmpfs": _tmpfs(arguments.items("tmpfs")),
         "Sysctls": pairs(_each(arguments, "sysctl", _sysctl)),
         "Runtime": arguments.text("runtime"),
-        "Mounts": _each(arguments, "mount", volumes.mount),
+        "Mounts": _mounts(arguments),
     }
     kept = {name: value for name, value in found.items() if value}
     # A False here says something: not even if the engine would by default.

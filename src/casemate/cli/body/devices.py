@@ -20,10 +20,20 @@ _BPS = (
 _IOPS = "The correct format is <device-path>:<number>. Number must be a positive integer"
 
 
-def devices(texts: list[str]) -> tuple[list[dict[str, str]], list[str]]:
-    """Return the device mappings of ``--device``, and the CDI names in it."""
+def device_config(arguments: Arguments) -> dict[str, Any]:
+    """Return everything of HostConfig that is about devices. Raises BadUsage, InvalidArgument."""
+    texts = arguments.items("device")
     qualified = [text for text in texts if _is_cdi_name(text)]
-    return [_device(text) for text in texts if text not in qualified], qualified
+    return {
+        "BlkioWeightDevice": weights(arguments),
+        "BlkioDeviceReadBps": rates(arguments, "device-read-bps"),
+        "BlkioDeviceWriteBps": rates(arguments, "device-write-bps"),
+        "BlkioDeviceReadIOps": rates(arguments, "device-read-iops"),
+        "BlkioDeviceWriteIOps": rates(arguments, "device-write-iops"),
+        "Devices": [_device(text) for text in texts if text not in qualified],
+        "DeviceCgroupRules": cgroup_rules(arguments) or None,
+        "DeviceRequests": device_requests(arguments, qualified) or None,
+    }
 
 
 def device_requests(arguments: Arguments, cdi_names: list[str]) -> list[dict[str, Any]]:
@@ -39,7 +49,7 @@ def device_requests(arguments: Arguments, cdi_names: list[str]) -> list[dict[str
     return found
 
 
-def check_cgroup_rules(arguments: Arguments) -> list[str]:
+def cgroup_rules(arguments: Arguments) -> list[str]:
     """Return ``--device-cgroup-rule``: ``type major:minor mode``. Raises BadUsage."""
     rules = arguments.items("device-cgroup-rule")
     for rule in rules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from casemate.cli.body import devices
 from casemate.cli.units import parse_duration, parse_int, parse_size
 from casemate.errors import InvalidArgument
 
@@ -32,11 +31,6 @@ def resources(arguments: Arguments) -> dict[str, Any]:
         "NanoCpus": _cpus(arguments),
         "CgroupParent": arguments.text("cgroup-parent"),
         "BlkioWeight": _weight(arguments),
-        "BlkioWeightDevice": devices.weights(arguments),
-        "BlkioDeviceReadBps": devices.rates(arguments, "device-read-bps"),
-        "BlkioDeviceWriteBps": devices.rates(arguments, "device-write-bps"),
-        "BlkioDeviceReadIOps": devices.rates(arguments, "device-read-iops"),
-        "BlkioDeviceWriteIOps": devices.rates(arguments, "device-write-iops"),
         "CpuPeriod": arguments.number("cpu-period"),
         "CpuQuota": arguments.number("cpu-quota"),
         "CpuRealtimePeriod": arguments.number("cpu-rt-period"),

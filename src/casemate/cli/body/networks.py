@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from casemate.cli.body.addresses import check_mac
-from casemate.cli.body.records import fields
 from casemate.cli.units import parse_int
 from casemate.errors import InvalidArgument
 
@@ -143,6 +142,8 @@ def _parsed(text: str) -> Attachment:
     """Read ``NAME`` or ``name=NAME,alias=…,ip=…``. Raises ValueError."""
     if "=" not in text:
         return Attachment(text)
+    from casemate.cli.body.records import fields
+
     made = Attachment("")
     for field in fields(text):
         name, equals, value = (part.strip() for part in field.lower().partition("="))

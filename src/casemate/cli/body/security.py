@@ -1,4 +1,4 @@
-"""``--security-opt`` and the capabilities."""
+"""``--security-opt``."""
 
 from __future__ import annotations
 
@@ -27,13 +27,6 @@ def security_options(texts: list[str]) -> tuple[list[str], bool]:
         elif text != _SYSTEM_PATHS:
             found.append(text)
     return found, _SYSTEM_PATHS in texts
-
-
-def capabilities(texts: list[str]) -> list[str] | None:
-    """Return capabilities by their full names, sorted, each one once; None for none."""
-    names = {text.upper() for text in texts}
-    full = {n if n == "ALL" or n.startswith("CAP_") else f"CAP_{n}" for n in names}
-    return sorted(full) or None
 
 
 def _profile(path: str) -> str:

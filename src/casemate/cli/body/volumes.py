@@ -39,12 +39,6 @@ def binds(texts: list[str]) -> tuple[list[str], dict[str, dict[str, str]]]:
     return bound, anonymous
 
 
-def tmpfs(texts: list[str]) -> dict[str, str]:
-    """Return the directories of ``--tmpfs`` with their mount options."""
-    split = (text.partition(":") for text in texts)
-    return {path: options for path, _, options in split}
-
-
 def mount(text: str) -> Mount:
     """Return one ``--mount`` as the API has it. Raises ValueError."""
     made: Mount = {"Type": "volume"}

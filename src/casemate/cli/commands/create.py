@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from casemate.cli import creation
 from casemate.cli.create_options import CREATE_OPTIONS
-from casemate.cli.failure import BadUsage
+from casemate.cli.failure import BadUsage, Exit
 from casemate.cli.options import Command
 from casemate.cli.output import out
 from casemate.cli.startfailure import explained
-from casemate.errors import InvalidArgument
+from casemate.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def _run(session: Session, arguments: Arguments) -> int:
     try:
         body = creation.body_of(session, arguments)
-    except BadUsage:
+    except (BadUsage, Exit):
         raise
-    except InvalidArgument as error:
+    except Error as error:
         raise explained(error, "create", status=125) from None
     out(f"{creation.create(session, arguments, body)}\n")
     return 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from casemate.cli import jsontext, timestamps
+from casemate.cli import timestamps
 from casemate.cli.containers import short_id
 from casemate.cli.engine import path_of
 from casemate.cli.listing import Listing
-from casemate.cli.options import FORMAT, PLATFORM, SWITCH, Command, Option
-from casemate.cli.platforms import document
+from casemate.cli.options import FORMAT, SWITCH, Command, Option
 from casemate.cli.table import shortened
 from casemate.cli.units import human_size
 
@@ -25,13 +24,7 @@ _YEAR_2000 = 946684800
 
 
 def _run(session: Session, arguments: Arguments) -> int:
-    asked = arguments.text("platform")
-    query = path_of(
-        "images",
-        arguments.rest[0],
-        "history",
-        platform=jsontext.dumps(document(asked)) if asked else "",
-    )
+    query = path_of("images", arguments.rest[0], "history")
     listing = _HUMAN if arguments.switch("human") else _EXACT
     listing.show(
         session.engine.get(query),
@@ -91,7 +84,6 @@ COMMAND = Command(
             default=True,
         ),
         Option("no-trunc", SWITCH, "Don't truncate output"),
-        PLATFORM,
         Option("quiet", SWITCH, "Only show image IDs", short="q"),
     ),
     least=1,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from casemate.cli import jsontext
 from casemate.cli.engine import path_of
 from casemate.cli.inspecting import inspect
-from casemate.cli.options import FORMAT_ONE, PLATFORM, Command
-from casemate.cli.platforms import document
+from casemate.cli.options import FORMAT_ONE, Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +15,8 @@ if TYPE_CHECKING:
 
 
 def _run(session: Session, arguments: Arguments) -> int:
-    asked = arguments.text("platform")
-    platform = jsontext.dumps(document(asked)) if asked else ""
-
     def fetch(name: str) -> Any:
-        return session.engine.get(path_of("images", name, "json", platform=platform))
+        return session.engine.get(path_of("images", name, "json"))
 
     return inspect(arguments.rest, arguments.text("format"), fetch)
 
@@ -29,7 +24,7 @@ def _run(session: Session, arguments: Arguments) -> int:
 COMMAND = Command(
     "[OPTIONS] IMAGE [IMAGE...]",
     _run,
-    (FORMAT_ONE, PLATFORM),
+    (FORMAT_ONE,),
     least=1,
     examples=("casemate image inspect -f '{{json .Config.Env}}' debian",),
     suggest="images",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from casemate.cli import jsontext
 from casemate.cli.archives import pieces
 from casemate.cli.engine import path_of
 from casemate.cli.failure import Exit
-from casemate.cli.options import PLATFORM, SWITCH, Command, Option
+from casemate.cli.options import SWITCH, Command, Option
 from casemate.cli.output import OUT, is_terminal
-from casemate.cli.platforms import document
 from casemate.cli.progress import display
 
 TYPE_CHECKING = False
@@ -21,11 +19,9 @@ def _run(session: Session, arguments: Arguments) -> int:
     source = arguments.text("input")
     if not source and is_terminal(0):
         raise Exit(1, "requested load from stdin, but stdin is empty")
-    asked = arguments.text("platform")
     query = path_of(
         "images",
         "load",
-        platform=jsontext.dumps(document(asked)) if asked else "",
         quiet="1" if arguments.switch("quiet") or not is_terminal(OUT) else "0",
     )
     headers = {"Content-Type": "application/x-tar"}
@@ -44,7 +40,6 @@ COMMAND = Command(
             short="i",
             suggest="files",
         ),
-        PLATFORM,
         Option("quiet", SWITCH, "Suppress the load output", short="q"),
     ),
     most=0,

@@ -10,7 +10,7 @@ from casemate.cli.listing import shown
 from casemate.cli.options import Command, Option
 from casemate.cli.output import out
 from casemate.cli.startfailure import explained
-from casemate.errors import InvalidArgument
+from casemate.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def _run(session: Session, arguments: Arguments) -> int:
         raise Exit(1, f"unknown format {form!r}: plan prints text, or JSON with --format json")
     try:
         body = creation.body_of(session, arguments)
-    except BadUsage:
+    except (BadUsage, Exit):
         raise
-    except InvalidArgument as error:
+    except Error as error:
         raise explained(error, "plan", status=125) from None
     query = path_of("plan", name=arguments.text("name"), platform=creation.platform_of(arguments))
     engine = session.extensions

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from casemate.cli import jsontext
 from casemate.cli.engine import path_of
 from casemate.cli.failure import joined
 from casemate.cli.options import SWITCH, Command, Option
 from casemate.cli.output import clean, err, out
-from casemate.cli.platforms import document
 from casemate.errors import Error, NotFound
 
 TYPE_CHECKING = False
@@ -18,8 +16,6 @@ if TYPE_CHECKING:
 
 def _run(session: Session, arguments: Arguments) -> int:
     force = arguments.switch("force")
-    asked = ",".join(arguments.items("platform"))
-    platforms = [jsontext.dumps(document(text)) for text in asked.split(",")] if asked else []
     errors: list[Error] = []
     for name in arguments.rest:
         query = path_of(
@@ -27,7 +23,6 @@ def _run(session: Session, arguments: Arguments) -> int:
             name,
             force="1" if force else "",
             noprune="1" if arguments.switch("no-prune") else "",
-            platforms=platforms,
         )
         try:
             for done in session.engine.call("DELETE", query) or []:
@@ -49,7 +44,6 @@ COMMAND = Command(
     (
         Option("force", SWITCH, "Force removal of the image", short="f"),
         Option("no-prune", SWITCH, "Do not delete untagged parents"),
-        Option("platform", "stringSlice", "Remove only the given platform variant"),
     ),
     least=1,
     examples=("casemate rmi tools:1",),

@@ -11,7 +11,7 @@ from casemate.cli.options import SWITCH, Command, Option
 from casemate.cli.output import out
 from casemate.cli.startfailure import explained
 from casemate.cli.waiting import Wait
-from casemate.errors import Error, InvalidArgument
+from casemate.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 def _run(session: Session, arguments: Arguments) -> int:
     try:
         body = creation.body_of(session, arguments)
-    except BadUsage:
+    except (BadUsage, Exit):
         raise
-    except InvalidArgument as error:
+    except Error as error:
         raise explained(error, "run", status=125) from None
     if arguments.switch("detach"):
         if arguments.given("attach"):

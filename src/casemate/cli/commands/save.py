@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from casemate.cli import jsontext
 from casemate.cli.archives import OUTPUT, fetch
 from casemate.cli.engine import path_of
-from casemate.cli.options import PLATFORM, Command
-from casemate.cli.platforms import document
+from casemate.cli.options import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,16 +13,13 @@ if TYPE_CHECKING:
 
 
 def _run(session: Session, arguments: Arguments) -> int:
-    asked = arguments.text("platform")
-    platform = jsontext.dumps(document(asked)) if asked else ""
-    path = path_of("images", "get", names=arguments.rest, platform=platform)
-    return fetch(session, arguments, path)
+    return fetch(session, arguments, path_of("images", "get", names=arguments.rest))
 
 
 COMMAND = Command(
     "[OPTIONS] IMAGE [IMAGE...]",
     _run,
-    (OUTPUT, PLATFORM),
+    (OUTPUT,),
     least=1,
     examples=("casemate save -o images.tar debian busybox", "casemate save debian | gzip > d.tgz"),
     suggest="images",
