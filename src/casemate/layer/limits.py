@@ -16,6 +16,8 @@ class Limits(NamedTuple):
     expanded_bytes: int = TIB
     #: Entries of the archive, and so names in memory.
     entries: int = 1_000_000
+    #: What all names, link targets, attributes and sparse maps take in memory.
+    metadata_bytes: int = 256 * MIB
     #: A name or the target of a link (PATH_MAX of linux/limits.h).
     path_bytes: int = 4096
     #: One pax header or GNU long name.

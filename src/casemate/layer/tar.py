@@ -39,6 +39,8 @@ _SPECIAL = frozenset((_PAX, _PAX_SOLARIS, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK, _
 _OF_ONE_ENTRY = (b"path", b"linkpath", b"size", b"GNU.sparse.")
 
 _SECOND = 1_000_000_000
+#: A pair of numbers in memory.
+_EXTENT_BYTES = 120
 
 
 class Entry(NamedTuple):
@@ -82,6 +84,7 @@ class Reader:
         self._padding = 0
         self._count = 0
         self._expanded = 0
+        self._metadata = 0
 
     def __iter__(self) -> Iterator[Entry]:
         unpack, intact = header.FIELDS.unpack, header.intact
@@ -207,6 +210,11 @@ class Reader:
             raise BadRecord(f"takes the files past {limits.expanded_bytes} bytes in all")
         if len(entry.name) > limits.path_bytes or len(entry.target) > limits.path_bytes:
             raise BadRecord(f"has a name or link target longer than {limits.path_bytes} bytes")
+        self._metadata += len(entry.name) + len(entry.target)
+        if entry.xattrs or entry.extents:
+            self._metadata += _extra_bytes(entry)
+        if self._metadata > limits.metadata_bytes:
+            raise BadRecord(f"takes names and attributes past {limits.metadata_bytes} bytes in all")
         return entry
 
     def _plain(self, fields: tuple[bytes, ...]) -> Entry:
@@ -266,7 +274,7 @@ class Reader:
         return entry._replace(**changes) if changes else entry  # type: ignore[arg-type]
 
     def _bounded(self, xattrs: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        total = sum(len(name) + len(value) for name, value in xattrs.items())
+        total = _total_bytes(xattrs)
         if total > self._limits.xattr_bytes:
             raise BadRecord(
                 f"has extended attributes of more than {self._limits.xattr_bytes} bytes"
@@ -288,6 +296,15 @@ class Reader:
             extents=found.extents,
             offset=self._source.offset,
         )
+
+
+def _total_bytes(xattrs: dict[bytes, bytes]) -> int:
+    return sum(len(name) + len(value) for name, value in xattrs.items())
+
+
+def _extra_bytes(entry: Entry) -> int:
+    """Return what attributes and extents take in memory."""
+    return _total_bytes(entry.xattrs or {}) + _EXTENT_BYTES * len(entry.extents or ())
 
 
 def _with_long_names(entry: Entry, long: dict[bytes, bytes], records: list[Record] | None) -> Entry:

@@ -20,7 +20,7 @@ from casemate.linux.inroot import open_root
 from casemate.linux.mount import sync_filesystem
 from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
-from casemate.snapshot.contract import Finding
+from casemate.snapshot.contract import Finding, orphan
 
 
 class DirectoryLowers:
@@ -53,7 +53,7 @@ class DirectoryLowers:
         return path
 
     def release(self, diff_id: Digest) -> None:
-        """Remove the directory of a layer; an overlay that is mounted over it breaks."""
+        """Remove the directory of a layer; an overlay that is mounted over it would break."""
         try:
             scratch.take_away(self._path(diff_id), self._work)
         except OSError as error:
@@ -68,7 +68,7 @@ class DirectoryLowers:
         names = {digests.encoded(diff_id) for diff_id in known}
         for name in sorted(os.listdir(self._top)):
             if name not in names and not name.startswith("."):
-                yield Finding("orphan", f"{self._top}/{name}", "no layer has this DiffID")
+                yield orphan(self._top, name)
 
 
 def _unpack(layer: Layer, path: str) -> None:

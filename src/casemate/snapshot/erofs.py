@@ -18,7 +18,7 @@ from casemate.layer.store import Layer
 from casemate.linux import mount
 from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
-from casemate.snapshot.contract import Finding
+from casemate.snapshot.contract import Finding, orphan
 
 _ATTRIBUTES = (
     mount.MOUNT_ATTR_RDONLY
@@ -78,13 +78,23 @@ class ErofsLowers:
         except OSError as error:
             raise from_os(error, f"cannot unmount layer {diff_id}") from error
 
+    def clean(self) -> int:
+        """Remove mount points on which nothing was mounted any more, and return how many."""
+        removed = 0
+        with self._lock:
+            for name in os.listdir(self._top):
+                path = f"{self._top}/{name}"
+                if not self._mounted(path):
+                    os.rmdir(path)
+                    removed += 1
+        return removed
+
     def check(self, known: frozenset[Digest]) -> Iterator[Finding]:
+        """Yield the mount points that belong to none of the ``known`` layers."""
         names = {digests.encoded(diff_id) for diff_id in known}
         for name in sorted(os.listdir(self._top)):
-            path = f"{self._top}/{name}"
             if name not in names:
-                state = "mounted" if self._mounted(path) else "left over"
-                yield Finding("orphan", path, f"{state}, but no layer has this DiffID")
+                yield orphan(self._top, name)
 
 
 def _share(path: str) -> None:

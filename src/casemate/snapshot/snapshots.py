@@ -109,8 +109,10 @@ class Snapshotter:
     def prepare(self, key: str, layers: Sequence[Digest]) -> RootMount:
         """Make the writable layer ``key`` over ``layers``, base first, and return its mount.
 
-        The new root directory has the mode, owner and time that the image says. Raises
-        AlreadyExists, NotFound for a layer that is not stored, InvalidArgument for a bad key.
+        The new root directory has the mode, owner and time that the image says. Nothing is synced:
+        a kill leaves a whole snapshot or none, but a loss of power soon after may leave one that
+        ``check`` calls damaged. Raises AlreadyExists, NotFound for a layer that is not stored,
+        InvalidArgument for a bad key.
         """
         path = self._path(key)
         image = self._image(tuple(layers))
@@ -192,6 +194,14 @@ class Snapshotter:
             if not scratch.take_away(path, self._working_place):
                 raise NotFound(f"no such snapshot: {key}")
 
+    def set_aside(self, key: str) -> None:
+        """Take a snapshot out of sight at once; ``clean`` removes it. Raises NotFound."""
+        with _naming(f"cannot remove snapshot {key}"):
+            try:
+                os.rename(self._path(key), f"{self._working_place}/{os.urandom(8).hex()}")
+            except FileNotFoundError:
+                raise NotFound(f"no such snapshot: {key}") from None
+
     def walk(self) -> Iterator[Snapshot]:
         """Yield all snapshots by key. Raises DataLoss at a damaged one."""
         for key in self._keys():
@@ -204,7 +214,7 @@ class Snapshotter:
     def clean(self) -> int:
         """Remove what a crash left half done, and return how many."""
         with _naming(f"cannot clean {self._working_place}"):
-            return scratch.clean(self._working_place)
+            return scratch.clean(self._working_place) + self._lowers.clean()
 
     def check(self) -> Iterator[Finding]:
         """Yield what is wrong: damaged snapshots, layers that are gone, orphans."""
@@ -228,7 +238,7 @@ class Snapshotter:
             if not os.path.isdir(f"{path}/{name}"):
                 yield Finding("damaged", path, f"there is no directory {name}")
         for diff_id in sorted(set(layers) - known):
-            yield Finding("missing", path, f"layer {diff_id} is not stored")
+            yield Finding("missing", path, f"layer {diff_id} is not stored", diff_id)
 
 
 def _make_upper(path: str, root: Root) -> None:

@@ -43,13 +43,18 @@ class Room:
     def add_archive(self, data: bytes) -> Digest:
         return self.store.ingest([data], what="the test's layer").diff_id
 
-    def close(self) -> None:
-        for path in sorted((entry.path for entry in self.mounts()), reverse=True):
-            mount.unmount(path, mount.MNT_DETACH)
-
     def mounts(self) -> list[mount.Mount]:
         """Return what is mounted below the directory."""
-        return [entry for entry in mount.mounts() if entry.path.startswith(f"{self.place}/")]
+        return mounts_below(self.place)
+
+
+def mounts_below(place: Path) -> list[mount.Mount]:
+    return [entry for entry in mount.mounts() if entry.path.startswith(f"{place}/")]
+
+
+def unmount_below(place: Path) -> None:
+    for path in sorted((entry.path for entry in mounts_below(place)), reverse=True):
+        mount.unmount(path, mount.MNT_DETACH)
 
 
 @contextlib.contextmanager
@@ -92,4 +97,4 @@ def kind(request: pytest.FixtureRequest, possible: dict[str, str | None]) -> str
 def room(kind: str, tmp_path: Path) -> Iterator[Room]:
     room = Room(tmp_path, kind)
     yield room
-    room.close()
+    unmount_below(tmp_path)

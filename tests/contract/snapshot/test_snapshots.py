@@ -187,6 +187,7 @@ def test_a_deleted_layer_is_missed(room: Room) -> None:
     room.store.delete(layer)
     (finding,) = room.snapshotter.check()
     assert (finding.problem, finding.path) == ("missing", f"{room.place}/snapshots/key")
+    assert finding.diff_id == layer
     assert layer in finding.detail
     with pytest.raises(NotFound):
         room.snapshotter.mounts("key")
@@ -197,8 +198,10 @@ def test_a_layer_of_nobody_is_an_orphan(room: Room) -> None:
     path = room.snapshotter.ensure(layer)
     room.store.delete(layer)
     (finding,) = room.snapshotter.check()
-    assert (finding.problem, finding.path) == ("orphan", path)
-    room.snapshotter.release(layer)
+    assert (finding.problem, finding.path, finding.diff_id) == ("orphan", path, layer)
+    assert room.snapshotter.clean() == 0
+    assert os.listdir(path) == ["f"]
+    room.snapshotter.release(finding.diff_id)
     assert list(room.snapshotter.check()) == []
 
 
@@ -228,6 +231,31 @@ def test_what_a_crash_left_is_cleaned(room: Room) -> None:
     assert room.snapshotter.clean() == 1
     assert os.listdir(room.place / "snapshots/.work") == []
     assert room.snapshotter.clean() == 0
+
+
+def test_what_a_crash_left_of_a_layer_is_cleaned(room: Room) -> None:
+    layer = room.add(file(b"f"))
+    if room.kind == "erofs":
+        left = room.place / "run/layers" / layer.partition(":")[2]
+    else:
+        left = room.place / "unpacked/.work/0123456789abcdef"
+    left.mkdir()
+    assert room.snapshotter.clean() == 1
+    assert not left.exists()
+    assert os.listdir(room.snapshotter.ensure(layer)) == ["f"]
+
+
+def test_a_snapshot_set_aside_is_gone_and_cleaned_later(room: Room) -> None:
+    root = room.snapshotter.prepare("key", [room.add(file(b"f"))])
+    assert root.upper is not None
+    Path(root.upper, "written").write_text("")
+    room.snapshotter.set_aside("key")
+    assert list(room.snapshotter.walk()) == []
+    with pytest.raises(NotFound):
+        room.snapshotter.set_aside("key")
+    room.snapshotter.prepare("key", [])
+    assert room.snapshotter.clean() == 1
+    assert os.listdir(room.place / "snapshots/.work") == []
 
 
 def test_only_the_owner_may_enter(room: Room) -> None:

@@ -274,6 +274,18 @@ def test_a_broken_header_is_refused_by_its_rule(archive: bytes, rule: str) -> No
     [
         ({"entries": 1}, file(b"a") + file(b"b"), "limit of 1"),
         ({"expanded_bytes": 10}, file(b"a", b"x" * 6) + file(b"b", b"x" * 5), "past 10 bytes"),
+        ({"metadata_bytes": 5}, file(b"abc") + symlink(b"d", b"ef"), "past 5 bytes in all"),
+        (
+            {"metadata_bytes": 50},
+            pax([(b"SCHILY.xattr.user.a", b"x" * 50)]) + file(b"a"),
+            "past 50 bytes in all",
+        ),
+        (
+            {"metadata_bytes": 200},
+            pax([(b"GNU.sparse.map", b"0,512,1024,512"), (b"GNU.sparse.size", b"9999")])
+            + file(b"a", b"x" * 1024),
+            "past 200 bytes in all",
+        ),
         ({"path_bytes": 5}, file(b"abcdef"), "longer than 5 bytes"),
         ({"path_bytes": 5}, symlink(b"a", b"abcdef"), "longer than 5 bytes"),
         ({"pax_bytes": 20}, pax([(b"path", b"x" * 30)]) + file(b"a"), "more than 20 bytes"),
