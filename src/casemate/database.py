@@ -24,6 +24,7 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         self._depth = 0
+        self._durable = True
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=10
@@ -72,7 +73,11 @@ class Database:
                 yield self._connection
                 return
             try:
-                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                if durable != self._durable:
+                    self._connection.execute(
+                        f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}"
+                    )
+                    self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.DatabaseError as error:
                 raise _translated(error, self.path) from error

@@ -7,7 +7,7 @@ name, mounts, cgroups, writable layers and state directories against the records
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from typing import NamedTuple
 
 from casemate.content import fsck as blobs
@@ -57,13 +57,13 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
     )
 
 
-def _blobs(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _blobs(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     for finding in blobs.check(engine.content):
         done = blobs.repair(engine.content, finding) if repair else ""
         yield Problem("blob", finding.path, f"{finding.problem}: {finding.detail}", done)
 
 
-def _layers(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _layers(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     for diff_id in list(engine.layers.walk()):
         try:
             engine.layers.verify(diff_id)
@@ -98,7 +98,7 @@ def _mend_layer(engine: Engine, diff_id: Digest) -> str:
     return "removed: pull its images again"
 
 
-def _images(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _images(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     for image in engine.images.all():
         lost = [d for d in image.layers if not engine.layers.has(d)]
         name = image.tags[0].familiar if image.tags else image.id
@@ -114,7 +114,7 @@ def _drop_image(engine: Engine, image: Image) -> str:
     return "removed: pull it again"
 
 
-def _snapshots(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _snapshots(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     ids = {record.id for record in engine.records.all()}
     for finding in engine.snapshots.check():
         yield Problem("snapshot", finding.path, f"{finding.problem}: {finding.detail}")
@@ -128,10 +128,10 @@ def _snapshots(engine: Engine, repair: bool) -> Iterator[Problem]:
         yield Problem("container", id_, "its writable layer is gone")
 
 
-def _containers(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _containers(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     ids = {record.id for record in engine.records.all()}
     for name in sorted(os.listdir(f"{engine.paths.root}/containers")):
-        if name not in ids:
+        if name not in ids and not name.startswith("."):
             if repair:
                 erase_leftover(engine, name)
             done = "removed" if repair else ""
@@ -145,7 +145,7 @@ def _containers(engine: Engine, repair: bool) -> Iterator[Problem]:
             yield Problem("container", record.name, f"layer {lost[0]} is not stored")
 
 
-def _cgroups(engine: Engine, repair: bool) -> Iterator[Problem]:
+def _cgroups(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
     owned = {r.state.cgroup for r in engine.records.all()} | engine.rooms.cgroups
     for path in reversed(cgroups.walk(engine.hierarchies, engine.settings.name)):
         if path in owned or any(o.startswith(f"{path}/") for o in owned):

@@ -38,10 +38,15 @@ class Paths(NamedTuple):
         """The state directory of a container: log, exit status, files that are mounted into it."""
         return f"{self.root}/containers/{id_}"
 
+    @property
+    def trash(self) -> str:
+        """State directories of containers that are gone, until they are removed."""
+        return f"{self.root}/containers/.trash"
+
     def make(self) -> None:
         """Make the directories; nobody but their owner may enter. Raises Error."""
         try:
-            for path in (self.root, self.run, f"{self.root}/containers", self.room):
+            for path in (self.root, self.run, self.trash, self.room):
                 os.makedirs(path, 0o700, exist_ok=True)
             os.chmod(self.root, 0o700)
             os.chmod(self.run, 0o711)  # the socket's own mode says who may connect

@@ -6,6 +6,7 @@ is left of operations that a crash cut short is removed.
 
 from __future__ import annotations
 
+import logging
 import os
 
 from casemate.engine import run
@@ -13,10 +14,12 @@ from casemate.engine.engine import Engine
 from casemate.engine.images import in_thread
 from casemate.engine.live import Live
 from casemate.engine.records import Record
-from casemate.engine.remove import erase_leftover, remove
+from casemate.engine.remove import empty_trash, erase_leftover, remove
 from casemate.errors import Error, NotFound
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.supervise.shim import Shim
+
+_LOG = logging.getLogger("casemate.recover")
 
 
 async def recover(engine: Engine) -> None:
@@ -95,21 +98,32 @@ async def _bury(engine: Engine, record: Record, live: Live) -> None:
 
 
 def _sweep(engine: Engine) -> None:
-    """Remove what no record owns: cgroups, writable layers, state directories, half-done work."""
-    records = engine.records.all()
-    owned = {record.state.cgroup for record in records}
-    prefix = engine.settings.name
-    for path in reversed(cgroups.walk(engine.hierarchies, prefix)):
+    """Remove what no record owns. What cannot be removed now is told, and stays for fsck."""
+    for part in (_sweep_cgroups, _sweep_files, empty_trash, _sweep_layers):
+        try:
+            part(engine)
+        except (Error, OSError) as error:
+            _LOG.warning("left over from before: %s", error)
+
+
+def _sweep_cgroups(engine: Engine) -> None:
+    owned = {record.state.cgroup for record in engine.records.all()}
+    for path in reversed(cgroups.walk(engine.hierarchies, engine.settings.name)):
         if path not in owned and not any(o.startswith(f"{path}/") for o in owned):
             leftover = engine.cgroup(path)
             leftover.kill()
             leftover.delete()
-    ids = {record.id for record in records}
+
+
+def _sweep_files(engine: Engine) -> None:
+    ids = {record.id for record in engine.records.all()}
     for snapshot in list(engine.snapshots.walk()):
         if snapshot.key not in ids:
             erase_leftover(engine, snapshot.key)
     for name in os.listdir(f"{engine.paths.root}/containers"):
-        if name not in ids:
+        if name not in ids and not name.startswith("."):
             erase_leftover(engine, name)
-    engine.snapshots.clean()
+
+
+def _sweep_layers(engine: Engine) -> None:
     engine.layers.clean()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -28,9 +29,7 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
         record = engine.current(record)
         if record.active:
             raise Conflict(f'cannot remove container "{record.name}": it was started again')
-        # Marked first: a crash from here on leaves something that recovery removes.
-        engine.records.change(record.id, status="removing")
-        await asyncio.get_running_loop().run_in_executor(None, _erase, engine, record)
+        _take_away(engine, record)
         code = record.state.exit_code
         live.drop_clients()
         engine.forget(record.id)
@@ -38,6 +37,7 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
         if not future.done():
             future.set_result(code)
     engine.events.publish("container", "destroy", record.id, attributes(record))
+    engine.background(_empty_trash(engine))
 
 
 async def _kill(engine: Engine, record: Record) -> None:
@@ -50,21 +50,31 @@ async def _kill(engine: Engine, record: Record) -> None:
         await asyncio.shield(live.exit)
 
 
-def _erase(engine: Engine, record: Record) -> None:
-    """Remove what the container has on disk, then its record."""
+def _take_away(engine: Engine, record: Record) -> None:
+    """Take everything of the container out of sight, by renames and one transaction.
+
+    A crash in between leaves files without a record, which the next engine removes.
+    """
     try:
-        engine.snapshots.remove(record.id)
-    except NotFound:
-        pass
-    directory = engine.paths.container(record.id)
-    try:
-        shutil.rmtree(directory)
-    except FileNotFoundError:
-        pass
+        engine.networking.leave(record)
+        engine.records.remove(record.id)
+        with contextlib.suppress(NotFound):
+            engine.snapshots.set_aside(record.id)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(engine.paths.container(record.id), f"{engine.paths.trash}/{record.id}")
     except OSError as error:
         raise from_os(error, f"cannot remove container {record.name}") from error
-    engine.networking.leave(record)
-    engine.records.remove(record.id)
+
+
+async def _empty_trash(engine: Engine) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, empty_trash, engine)
+
+
+def empty_trash(engine: Engine) -> None:
+    """Remove what was taken out of sight."""
+    engine.snapshots.clean()
+    for name in os.listdir(engine.paths.trash):
+        shutil.rmtree(f"{engine.paths.trash}/{name}", ignore_errors=True)
 
 
 async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:

@@ -74,6 +74,7 @@ async def ended(
         finished_ns=ending.at_ns,
         pid=0,
         ports=(),
+        cgroup="",  # from here on it is nobody's: a crash leaves it to the next engine's sweep
     )
     if not live.exit.done():
         live.exit.set_result(ending.code)
@@ -85,7 +86,6 @@ async def ended(
     engine.networking.leave(record)
     if cgroup:
         cgroup.delete()
-    engine.records.change(id_, cgroup="")
     if record.fixed.host.auto_remove:
         engine.background(remove_by_itself(engine, id_))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import stat
@@ -112,11 +113,17 @@ def _seccomp(
 ) -> Seccomp | None:
     if host.privileged and asked is None:
         return None
+    return _resolved(asked, names, machine.architecture, machine.kernel)
+
+
+@functools.lru_cache(64)
+def _resolved(
+    asked: str | None, names: tuple[str, ...], architecture: str, kernel: tuple[int, int]
+) -> Seccomp | None:
     profile = seccomp.choose(asked)
     if profile is None:
         return None
-    facts = seccomp.Facts(frozenset(names), (machine.architecture,), machine.kernel)
-    return seccomp.resolve(profile, facts)
+    return seccomp.resolve(profile, seccomp.Facts(frozenset(names), (architecture,), kernel))
 
 
 def _paths(asked: list[str] | None, privileged: bool) -> tuple[str, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -79,6 +80,8 @@ class ImageStore:
         self.content = content
         self.layers = layers
         database.migrate("image", _SCHEMA)
+        # Configs never change: they are named by what they hold.
+        self._config = functools.lru_cache(256)(self._read_config)
 
     def add(
         self,
@@ -241,15 +244,17 @@ class ImageStore:
         names = self._database.query(
             "SELECT name FROM image_name WHERE image = ? ORDER BY name", (id_,)
         )
-        data = self.content.read(id_, configs.MAX_BYTES)
         return Image(
             id=id_,
-            config=configs.parse(data, f"image {id_}"),
+            config=self._config(id_),
             manifest=Digest(row[1]) if row[1] else None,
             media_type=row[2],
             names=tuple(references.parse(n[0], default_tag="") for n in names),
             stored_ns=row[3],
         )
+
+    def _read_config(self, id_: Digest) -> ImageConfig:
+        return configs.parse(self.content.read(id_, configs.MAX_BYTES), f"image {id_}")
 
 
 def _shown(text: str) -> str:

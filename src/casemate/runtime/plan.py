@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from casemate.runtime.steps import SIGNATURES, Registers, Step, encode
+from casemate.runtime.steps import SIGNATURES, Registers, Step, assign, encode
 
 _HEADER = struct.Struct("<IIIIIIQ")
 _MAGIC = 0x4E504D43
@@ -67,8 +67,7 @@ class Plan(NamedTuple):
     def start_file(self) -> bytes:
         """Return what is executed at the start, after the ahead file, in the same registers."""
         registers = Registers(self.registers)
-        encode(self.outside, registers)
-        encode(self.ahead, registers)
+        assign((*self.outside, *self.ahead), registers)
         return pack(b"", encode(self.inside, registers), self.stdio)
 
     def whole_file(self) -> bytes:

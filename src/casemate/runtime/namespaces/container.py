@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -76,7 +77,7 @@ def plan(container: Container, host: Host) -> Plan:
         raise Unsupported(f"cannot join namespaces of another container: {', '.join(joined)}")
     return Plan(
         outside=tuple(step("attach", path) for path in container.procs),
-        ahead=tuple(_ahead(container.spec, host)),
+        ahead=_ahead(*_standard_part(container.spec), host),
         inside=tuple(_inside(container, host)),
         registers=("network",) if joined else (),
         stdio=container.stdio,
@@ -95,18 +96,36 @@ def _clone_flags(spec: RuntimeSpec) -> int:
     return flags
 
 
-def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
+def _standard_part(
+    spec: RuntimeSpec,
+) -> tuple[tuple[Mount, ...], bool, tuple[tuple[str, str], ...]]:
+    """Return what the ahead part depends on: standard mounts, cgroup namespace, early settings."""
+    return (
+        tuple(m for m in spec.mounts if _is_standard(m)),
+        any(n.type == "cgroup" for n in spec.linux.namespaces),
+        tuple((k, v) for k, v in spec.linux.sysctl.items() if _is_early(k)),
+    )
+
+
+@functools.lru_cache(64)
+def _ahead(
+    mounts: tuple[Mount, ...], cgroups: bool, sysctls: tuple[tuple[str, str], ...], host: Host
+) -> tuple[Step, ...]:
+    return tuple(_ahead_steps(mounts, cgroups, sysctls, host))
+
+
+def _ahead_steps(
+    mounts: tuple[Mount, ...], cgroups: bool, sysctls: tuple[tuple[str, str], ...], host: Host
+) -> Iterator[Step]:
     yield step("umask", 0)  # the modes of device nodes are meant
-    if any(n.type == "cgroup" for n in spec.linux.namespaces):
+    if cgroups:
         yield step("unshare", cgroup.CLONE_NEWCGROUP)
-    for mount in spec.mounts:
-        if not _is_standard(mount):
-            continue
+    for mount in mounts:
         if mount.destination == "/dev":
             places = tuple(
                 m.destination.removeprefix("/dev/")
-                for m in spec.mounts
-                if _is_standard(m) and m.destination.startswith("/dev/")
+                for m in mounts
+                if m.destination.startswith("/dev/")
             )
             yield from devices.tree(mount, host.default_devices, places)
         elif mount.type == "cgroup":
@@ -114,9 +133,7 @@ def _ahead(spec: RuntimeSpec, host: Host) -> Iterator[Step]:
         else:
             register, kind = _STANDARD[mount.destination]
             yield from filesystem(register, kind, parse(mount.options, mount.destination))
-    for name, value in spec.linux.sysctl.items():
-        if _is_early(name):
-            yield _sysctl(name, value)
+    yield from (_sysctl(name, value) for name, value in sysctls)
     # What covers a masked directory: nothing, and nothing can be put there.
     cover = MountOptions(set=RDONLY | NOSUID | NODEV | NOEXEC, data=("mode=555", "size=4k"))
     yield from filesystem("empty", "tmpfs", cover)
