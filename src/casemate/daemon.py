@@ -69,7 +69,9 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--root", default=DEFAULT_ROOT, help="where images and containers are kept")
     parser.add_argument("--run", default=DEFAULT_RUN, help="where sockets and mounts are")
     parser.add_argument("--config", default="", help="settings (TOML), default ROOT/casemate.toml")
-    parser.add_argument("--idle", type=float, default=0, help="leave after so many idle seconds")
+    parser.add_argument(
+        "--idle", type=float, default=600, help="leave after so many idle seconds (0: never)"
+    )
     parser.add_argument("--warm-rooms", type=int, default=2, help="rooms kept ready (0: none)")
     parser.add_argument("--snapshotter", choices=["auto", "erofs", "directories"], default="auto")
     parser.add_argument("--group", type=int, default=-1, help="group id that may use the socket")

@@ -31,7 +31,7 @@ async def create(engine: Engine, request: CreateRequest, name: str = "") -> Crea
     record = describe(engine, request, name)
     engine.making[record.id] = record
     try:
-        engine.rooms.refill()  # a start usually follows: a room can be ready by then
+        engine.rooms.refill(soon=True)  # a start usually follows: a room can be ready by then
         await asyncio.get_running_loop().run_in_executor(None, _make, engine, record)
     finally:
         del engine.making[record.id]

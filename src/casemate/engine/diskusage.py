@@ -50,15 +50,15 @@ def _usage(engine: Engine) -> dict[str, Any]:
         "Volumes": [],
         "BuildCache": [],
         "BuilderSize": 0,
-        "Accounting": _accounting(engine, layers_size),
+        "Accounting": _accounting(engine),
     }
 
 
-def _accounting(engine: Engine, layers_size: int) -> dict[str, int]:
+def _accounting(engine: Engine) -> dict[str, int]:
     """Return the bytes on disk of each part of the data root, and of all of it."""
     root = engine.paths.root
     parts = {
-        "Layers": layers_size,
+        "Layers": allocated(f"{root}/layers"),
         "Blobs": allocated(f"{root}/content"),
         "Unpacked": allocated(f"{root}/unpacked"),
         "WritableLayers": allocated(f"{root}/snapshots"),
@@ -67,8 +67,9 @@ def _accounting(engine: Engine, layers_size: int) -> dict[str, int]:
             _blocks(f"{engine.paths.database}{suffix}") for suffix in ("", "-wal", "-shm")
         ),
     }
-    parts["Layers"] = allocated(f"{root}/layers")
-    return {**parts, "Total": allocated(root)}
+    total = allocated(root)
+    # The directories themselves, settings, and what was written since the parts were counted.
+    return {**parts, "Other": total - sum(parts.values()), "Total": total}
 
 
 def allocated(path: str) -> int:

@@ -168,8 +168,13 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Something goes on that only this process sees to."""
-        return any(live.lock.locked() or live.clients for live in self._live.values())
+        """Something goes on that only this process sees to.
+
+        A container that shall vanish when it ends is waited for; the others need no engine.
+        """
+        return any(live.lock.locked() or live.clients for live in self._live.values()) or any(
+            record.active and record.fixed.host.auto_remove for record in self.records.all()
+        )
 
     async def close(self) -> None:
         """Let go of everything; containers go on under their shims."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -9,13 +12,14 @@ from typing import NamedTuple
 
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Port, Record
-from casemate.errors import InvalidArgument, NotFound, Unsupported
+from casemate.errors import Error, InvalidArgument, NotFound, Unsupported
 from casemate.linux import nftables
 from casemate.linux.netlink import Socket
-from casemate.network import binding, bridge, files, inside, ports, subnets
+from casemate.network import binding, bridge, files, inside, ports
 from casemate.network.binding import Published
 from casemate.network.firewall import Firewall
 from casemate.network.model import Endpoint, Network
+from casemate.network.networks import Networks
 from casemate.network.ports import Publication
 from casemate.network.store import Store
 from casemate.supervise.protocol import RelayTarget
@@ -25,6 +29,9 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 _MAX_RESOLVER = 64 << 10
+_SETTLED_S = 0.2
+
+_LOG = logging.getLogger("casemate.networking")
 
 
 class Joined(NamedTuple):
@@ -62,14 +69,18 @@ class Joined(NamedTuple):
 
 
 class Networking:
-    """The networks of an engine. ``name`` is its own, in bridges and firewall tables."""
+    """The networks of an engine. ``name`` is its own, in bridges and firewall tables.
+
+    Nothing of the host is touched before the first container is on a network with a bridge.
+    """
 
     def __init__(self, store: Store, name: str) -> None:
         self.store = store
         self._name = name
+        self._made: Networks | None = None
         self._host: Socket | None = None
-        self._bridges: bridge.Bridges | None = None
-        self._ensured: set[str] = set()
+        self._watch: socket.socket | None = None
+        self._restoring: asyncio.TimerHandle | None = None
 
     # ---- before and after ----
 
@@ -79,8 +90,7 @@ class Networking:
         publications = _publications(record)
         if mode in ("none", "host"):
             return Joined()  # Docker discards published ports here as well
-        network = self._network(mode)
-        self._ensure(network)
+        network = self.find(mode)
         endpoint = self.store.connect(network, record.id)
         try:
             published = binding.bind(publications, taken)
@@ -93,24 +103,29 @@ class Networking:
         """Connect the network namespace of ``pid``, in which ``netlink`` was opened, and close
         it.
         """
-        assert self._bridges
-        network = self.store.network(endpoint.network)
         with Socket(fd=netlink) as namespace:
-            self._bridges.attach(network, endpoint, pid, namespace, endpoint.gateways)
+            self._networks().attach([endpoint], pid, namespace)
 
     def leave(self, record: Record) -> None:
         """Give the container's addresses back; the interface goes with its network namespace."""
+        if mode_of(record.fixed.host, record.fixed.config) in ("none", "host"):
+            return
         for endpoint in self.store.endpoints(container=record.id):
             self.store.disconnect(record.id, endpoint.network)
 
     def known(self) -> list[Network]:
         """Return all networks; the default one is there before anybody uses it."""
-        self._network(DEFAULT)
+        self.find(DEFAULT)
         return self.store.networks()
 
     def find(self, text: str) -> Network:
         """Return the network that ``text`` names. Raises NotFound."""
-        return self._network(text)
+        if text == DEFAULT:
+            return self._networks().default(f"{self._name}0"[:15])
+        try:
+            return self.store.network(text)
+        except NotFound:
+            raise NotFound(f"network {text} not found") from None
 
     def endpoint(self, id_: str) -> tuple[Network, Endpoint] | None:
         """Return where the container is at present."""
@@ -147,21 +162,15 @@ class Networking:
             "resolv.conf": files.resolv_conf(content),
         }
 
-    # ---- the engine's start ----
+    # ---- the engine's start and end ----
 
-    def reconcile(self, living: set[str]) -> None:
-        """Make networks that containers are on again, and forget the places of dead containers."""
+    def recover(self, living: set[str]) -> None:
+        """Make the networks of living containers again, and forget the places of dead ones."""
         for endpoint in self.store.endpoints():
             if endpoint.container not in living:
                 self.store.disconnect(endpoint.container, endpoint.network)
-        used = {endpoint.network for endpoint in self.store.endpoints()}
-        present = [n for n in self.store.networks() if n.bridge]
-        for network in present:
-            if network.id in used:
-                self._ensure(network)
-        if self._bridges:
-            ensured = [n for n in present if n.id in self._ensured]
-            self._bridges.reconcile(ensured, self.store.endpoints())
+        if self.store.endpoints():
+            self._networks()
 
     def check(self, living: set[str]) -> list[str]:
         """Return what is wrong with addresses and rules."""
@@ -170,55 +179,59 @@ class Networking:
             for e in self.store.endpoints()
             if e.container not in living and e.addresses
         ]
-        if self._ensured:
-            firewall = Firewall(nftables.connect(), self._name)
-            problems += firewall.verify([n for n in self.store.networks() if n.bridge])
-        return problems
+        return problems + (self._made.restore_rules() if self._made else [])
 
     def close(self) -> None:
-        """Close the socket; bridges, rules and containers' places stay."""
+        """Close the sockets; bridges, rules and containers' places stay."""
+        if self._restoring:
+            self._restoring.cancel()
+        if self._watch:
+            asyncio.get_running_loop().remove_reader(self._watch.fileno())
+            self._watch.close()
         if self._host:
             self._host.close()
 
-    # ---- networks ----
+    def _networks(self) -> Networks:
+        """Return the networks, made on the host once in the engine's life."""
+        if self._made is None:
+            tables = nftables.connect()
+            self._host = self._host or Socket()
+            made = Networks(
+                self.store,
+                self._host,
+                bridge.Bridges(self._host, self._name),
+                Firewall(tables, self._name),
+            )
+            made.recover({e.container for e in self.store.endpoints()})
+            self._made = made
+            self._watch_rules()
+        return self._made
 
-    def _network(self, mode: str) -> Network:
-        try:
-            return self.store.network(mode)
-        except NotFound:
-            if mode != DEFAULT:
-                raise NotFound(f"network {mode} not found") from None
-        return self._make_default()
+    def _watch_rules(self) -> None:
+        """Put the rules back when somebody's firewall reload has swept them away."""
+        self._watch = nftables.watch()
+        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._rules_changed)
 
-    def _make_default(self) -> Network:
-        host = self._socket()
-        taken = subnets.of_host(host)
-        network = Network(
-            id=os.urandom(32).hex(),
-            name=DEFAULT,
-            driver="bridge",
-            subnets=(subnets.choose_ipv4(taken),),
-            mtu=bridge.mtu_of_default_route(host),
-            bridge=f"{self._name}0"[:15],
-        )
-        self.store.add(network)
-        return network
+    def _rules_changed(self) -> None:
+        assert self._watch
+        with contextlib.suppress(BlockingIOError, OSError):
+            while self._watch.recv(1 << 16, socket.MSG_DONTWAIT):
+                pass
+        if self._restoring is None:
+            # A reload is many changes: look once, when it has settled.
+            loop = asyncio.get_running_loop()
+            self._restoring = loop.call_later(_SETTLED_S, self._restore_rules)
 
-    def _ensure(self, network: Network) -> None:
-        """Have the bridge and the rules in the kernel, once in the engine's life."""
-        if network.id in self._ensured:
-            return
-        if not self._bridges:
-            self._bridges = bridge.Bridges(self._socket(), self._name)
-        self._bridges.ensure(network)
-        self._ensured.add(network.id)
-        firewall = Firewall(nftables.connect(), self._name)
-        firewall.apply([n for n in self.store.networks() if n.bridge])
-
-    def _socket(self) -> Socket:
-        if not self._host:
-            self._host = Socket()
-        return self._host
+    def _restore_rules(self) -> None:
+        self._restoring = None
+        if self._made:
+            try:
+                wrong = self._made.restore_rules()
+            except Error as error:
+                _LOG.error("cannot restore the firewall's rules: %s", error)
+            else:
+                for text in wrong:
+                    _LOG.warning("restored the firewall's rules: %s", text)
 
 
 def mode_of(host: HostConfig, config: Config) -> str:

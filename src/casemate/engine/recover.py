@@ -27,7 +27,7 @@ async def recover(engine: Engine) -> None:
     for record in engine.records.all():
         await _recover_one(engine, record)
     living = {record.id for record in engine.records.all() if record.active}
-    engine.networking.reconcile(living)
+    engine.networking.recover(living)
     await in_thread(lambda: _sweep(engine))
 
 

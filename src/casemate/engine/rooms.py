@@ -20,6 +20,8 @@ from casemate.runtime.steps import Step, step
 from casemate.supervise.program import Program
 from casemate.supervise.shim import Shim
 
+_LATER_S = 0.02
+
 
 class Room(NamedTuple):
     """A supervisor whose child waits, in its namespaces and cgroup; ``warm`` if it was ready."""
@@ -43,6 +45,7 @@ class Rooms:
         self.size = size
         self._ready: list[Room] = []
         self._filling: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._making: set[str] = set()
         #: How often a container found a room ready, and how often not.
@@ -71,15 +74,29 @@ class Rooms:
         self.misses += 1
         return await self._make(plan, parent or self._parent, warm=False)
 
-    def refill(self) -> None:
-        """Make rooms in the background until the pool is full."""
+    def refill(self, *, soon: bool = False) -> None:
+        """Make rooms in the background until the pool is full.
+
+        Usually a little later: what just asked for a room is not kept waiting by the next one.
+        ``soon`` is for somebody who is about to need one.
+        """
         if self._closed or self._filling or len(self._ready) >= self.size:
             return
-        self._filling = asyncio.get_running_loop().create_task(self._fill())
+        if soon and not self._ready:
+            self._fill_now()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LATER_S, self._fill_now)
+
+    def _fill_now(self) -> None:
+        self._timer = None
+        if not self._closed and not self._filling:
+            self._filling = asyncio.get_running_loop().create_task(self._fill())
 
     async def close(self) -> None:
         """End the rooms that wait, and give their cgroups back."""
         self._closed = True
+        if self._timer:
+            self._timer.cancel()
         if self._filling:
             await asyncio.wait([self._filling])
         while self._ready:
