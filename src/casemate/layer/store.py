@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from casemate.errors import DataLoss, Error, NotFound, Unsupported, from_os
+from casemate.errors import DataLoss, Error, InvalidArgument, NotFound, Unsupported, from_os
 from casemate.layer import index, ingest, scratch, verify
 from casemate.layer.compression import decompress
 from casemate.layer.ingest import Record, Source
@@ -105,7 +105,7 @@ class LayerStore:
         source = Source(what, limits, expected)
         with self._working(f"cannot store {what}") as work:
             limit = min(limits.archive_bytes, index.DEVICE_BYTES)
-            pieces = decompress(chunks, compression, what, limit)
+            pieces = decompress(_read(chunks, what), compression, what, limit)
             record = ingest.receive(pieces, source, work.descriptor)
             if protect:
                 protect(record.diff_id)
@@ -162,9 +162,26 @@ class LayerStore:
 
     def walk(self) -> Iterator[Digest]:
         """Yield the DiffIDs of all layers, in no order."""
+        for name in self._names():
+            with contextlib.suppress(InvalidArgument):
+                yield digests.parse(name)
+
+    def strays(self) -> Iterator[str]:
+        """Yield the paths of what is among the layers and is none."""
+        for name in self._names():
+            try:
+                digests.parse(name)
+            except InvalidArgument:
+                yield f"{self._top}/{name.replace(':', '/', 1)}"
+
+    def _names(self) -> Iterator[str]:
         for algorithm in _ALGORITHMS:
-            for encoded in os.listdir(f"{self._top}/{algorithm}"):
-                yield digests.parse(f"{algorithm}:{encoded}")
+            try:
+                names = os.listdir(f"{self._top}/{algorithm}")
+            except OSError as error:
+                raise from_os(error, "cannot list the layers") from error
+            for encoded in names:
+                yield f"{algorithm}:{encoded}"
 
     def open_tar(self, diff_id: Digest) -> TarFile:
         """Open the archive for reading: exactly the bytes that the DiffID is the digest of."""
@@ -186,7 +203,10 @@ class LayerStore:
     def usage(self, diff_id: Digest) -> int:
         """Return what the layer takes on disk, in bytes."""
         path = self.get(diff_id).path
-        return sum(os.lstat(f"{path}/{name}").st_blocks * 512 for name in os.listdir(path))
+        try:
+            return sum(os.lstat(f"{path}/{name}").st_blocks * 512 for name in os.listdir(path))
+        except OSError as error:
+            raise from_os(error, f"cannot measure layer {diff_id}") from error
 
     def delete(self, diff_id: Digest) -> None:
         """Remove the layer; what has it mounted or open keeps it until then. Raises NotFound."""
@@ -203,3 +223,11 @@ class LayerStore:
             return scratch.clean(self._ingest)
         except OSError as error:
             raise from_os(error, f"cannot clean {self._ingest}") from error
+
+
+def _read(chunks: Iterable[Buffer], what: str) -> Iterator[Buffer]:
+    """Yield the chunks; an OSError is that of their source, not of the store."""
+    try:
+        yield from chunks
+    except OSError as error:
+        raise from_os(error, f"cannot read {what}") from error

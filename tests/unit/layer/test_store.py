@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -162,6 +163,16 @@ def test_an_error_of_the_source_comes_through_and_leaves_nothing(store: LayerSto
     assert left(store) == []
 
 
+def test_an_oserror_of_the_source_is_not_taken_for_one_of_the_store(store: LayerStore) -> None:
+    def failing() -> Iterator[bytes]:
+        yield ARCHIVE[:3000]
+        raise OSError(errno.ECONNREFUSED, "Connection refused")
+
+    with pytest.raises(Unavailable, match="cannot read layer x: connection refused"):
+        store.ingest(failing(), what="layer x")
+    assert left(store) == []
+
+
 def test_a_refusal_stops_the_source_early(store: LayerStore) -> None:
     taken = 0
 
@@ -296,6 +307,13 @@ def test_what_is_not_stored_is_not_found(store: LayerStore) -> None:
         with pytest.raises(NotFound, match=f"no such layer: {absent}"):
             call(absent)
     assert not store.has(absent)
+
+
+def test_what_is_no_layer_does_not_hide_the_layers(store: LayerStore) -> None:
+    layer = store.ingest([ARCHIVE], what="x")
+    os.mkdir(f"{store._top}/sha256/lost+found")
+    assert list(store.walk()) == [layer.diff_id]
+    assert list(store.strays()) == [f"{store._top}/sha256/lost+found"]
 
 
 def test_a_digest_is_never_taken_for_a_path(store: LayerStore) -> None:

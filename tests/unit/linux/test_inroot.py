@@ -169,3 +169,17 @@ def test_removing_does_not_enter_a_mount(root: int, tmp_path: Path) -> None:
     finally:
         mount.unmount(str(target))
     inroot.remove(root, "tree")
+
+
+def test_an_entry_is_opened_itself_or_not_at_all(root: int, tmp_path: Path) -> None:
+    inside = tmp_path / "root"
+    (inside / "file").write_text("data")
+    (inside / "link").symlink_to("file")
+    os.mkfifo(inside / "fifo")
+    descriptor = inroot.open_regular_entry(root, "file")
+    assert os.read(descriptor, 10) == b"data"
+    os.close(descriptor)
+    for name, code in (("link", errno.ELOOP), ("fifo", errno.EINVAL), ("none", errno.ENOENT)):
+        with pytest.raises(OSError) as caught:
+            os.close(inroot.open_regular_entry(root, name))
+        assert caught.value.errno == code
