@@ -145,9 +145,11 @@ static void print_root(void)
 	char line[512] = "";
 	FILE *f = fopen("/proc/self/mounts", "re");
 
-	if (!f || !fgets(line, sizeof(line), f) || statvfs("/", &root) < 0)
+	bool ok = f && fgets(line, sizeof(line), f) && statvfs("/", &root) == 0;
+	if (f)
+		fclose(f);
+	if (!ok)
 		return;
-	fclose(f);
 	strtok(line, " ");
 	strtok(NULL, " ");
 	char *type = strtok(NULL, " ");

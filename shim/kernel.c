@@ -13,6 +13,9 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 #ifndef AT_RECURSIVE
 #define AT_RECURSIVE 0x8000
 #endif
@@ -47,15 +50,30 @@ int pidfd_of(pid_t pid)
 	return syscall(SYS_pidfd_open, pid, 0);
 }
 
-u64 now_ns(void)
+static u64 clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_REALTIME, &t);
+	clock_gettime(clock, &t);
 	return (u64)t.tv_sec * 1000000000u + (u64)t.tv_nsec;
+}
+
+u64 now_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME);
+}
+
+u64 monotonic_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 void nonblocking(int fd)
 {
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+void close_from(int first)
+{
+	syscall(SYS_close_range, first, ~0u, 0);
 }

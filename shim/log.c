@@ -18,15 +18,30 @@ static void log_name(char *name, size_t cap, u32 number)
 		snprintf(name, cap, "log.json");
 }
 
-void log_open(struct log *log, int dir, u64 limit, u32 files)
+/* An entry that a crash has cut off gets a line of its own: no reader takes it for one. */
+static void end_torn_line(struct log *log)
+{
+	char last;
+
+	if (log->size && pread(log->fd, &last, 1, log->size - 1) == 1 && last != '\n' &&
+	    write(log->fd, "\n", 1) == 1)
+		log->size++;
+}
+
+static void open_file(struct log *log)
 {
 	struct stat st;
 
-	log->dir = dir;
-	log->limit = limit;
-	log->files = files;
-	log->fd = openat(dir, "log.json", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	log->fd = openat(log->dir, "log.json", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	log->size = log->fd >= 0 && fstat(log->fd, &st) == 0 ? (u64)st.st_size : 0;
+	if (log->fd >= 0)
+		end_torn_line(log);
+}
+
+void log_open(struct log *log, int dir, u64 limit, u32 files)
+{
+	*log = (struct log){ .wanted = true, .dir = dir, .limit = limit, .files = files };
+	open_file(log);
 }
 
 static void rotate(struct log *log)
@@ -41,23 +56,31 @@ static void rotate(struct log *log)
 	if (log->files == 0)
 		unlinkat(log->dir, "log.json", 0);
 	close(log->fd);
-	log_open(log, log->dir, log->limit, log->files);
+	open_file(log);
 }
 
+/* Writes whole entries. What cannot be written is counted: a full disk must not stop the workload. */
 static void put(struct log *log, const char *text, size_t size)
 {
-	while (size && log->fd >= 0) {
-		ssize_t n = write(log->fd, text, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			log->lost += size; /* a full disk must not stop the workload */
-			return;
-		}
-		log->size += n;
-		text += n;
-		size -= n;
+	size_t done = 0;
+
+	if (log->fd < 0)
+		open_file(log);
+	while (log->fd >= 0 && done < size) {
+		ssize_t n = write(log->fd, text + done, size - done);
+		if (n >= 0)
+			done += n;
+		else if (errno != EINTR)
+			break;
 	}
+	if (done == size) {
+		log->size += size;
+		return;
+	}
+	/* No half entries: the next one would be read as a part of it. */
+	log->lost += size;
+	if (log->fd >= 0 && done && ftruncate(log->fd, log->size) < 0)
+		log->size += done;
 }
 
 /* How many bytes of valid UTF-8 start at s: 1 to 4, or 0. */
@@ -123,55 +146,92 @@ static size_t escape(char *out, const char *text, size_t size)
 	return o - out;
 }
 
-static void entry(struct log *log, int stream, const char *text, size_t size)
+/* Entries are gathered and written together: a chunk of output is usually many short lines. */
+static struct {
+	char text[LINE_MAX_BYTES * 6 + 128];
+	size_t used;
+} batch;
+
+enum { BATCH_BYTES = 16384 };
+
+static void write_batch(struct log *log)
 {
-	static char out[LINE_MAX_BYTES * 6 + 128];
+	if (batch.used)
+		put(log, batch.text, batch.used);
+	batch.used = 0;
+}
+
+/* The time as entries end with it, which is the same for all that was read at once. */
+static const char *stamp(void)
+{
+	static char text[64];
 	struct timespec now;
 	struct tm tm;
-	size_t n;
 
-	if (log->limit && log->size >= log->limit)
-		rotate(log);
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &tm);
-	memcpy(out, "{\"log\":\"", 8);
-	n = 8 + escape(out + 8, text, size);
-	n += snprintf(out + n, 120,
-		      "\",\"stream\":\"%s\",\"time\":\"%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ\"}\n",
-		      stream == 2 ? "stderr" : "stdout", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-		      tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
-	put(log, out, n);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ\"}\n", tm.tm_year + 1900,
+		 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, now.tv_nsec);
+	return text;
+}
+
+static char *append(char *to, const char *text, size_t size)
+{
+	memcpy(to, text, size);
+	return to + size;
+}
+
+static void entry(struct log *log, int stream, const char *text, size_t size, const char *time)
+{
+	static const char out[] = "\",\"stream\":\"stdout\",\"time\":\"";
+	static const char err[] = "\",\"stream\":\"stderr\",\"time\":\"";
+
+	if (batch.used > BATCH_BYTES || batch.used + size * 6 + 128 > sizeof(batch.text))
+		write_batch(log);
+	if (log->limit && log->size + batch.used >= log->limit) {
+		write_batch(log);
+		rotate(log);
+	}
+	char *at = append(batch.text + batch.used, "{\"log\":\"", 8);
+	at += escape(at, text, size);
+	at = append(at, stream == 2 ? err : out, sizeof(out) - 1);
+	at = append(at, time, strlen(time));
+	batch.used = at - batch.text;
 }
 
 void log_output(struct log *log, struct line *line, int stream, const char *data, size_t size)
 {
-	if (log->fd < 0)
+	if (!log->wanted)
 		return;
+	const char *time = stamp();
 	while (size) {
 		const char *newline = memchr(data, '\n', size);
 		size_t n = newline ? (size_t)(newline - data) + 1 : size;
 		if (n > LINE_MAX_BYTES - line->used)
 			n = LINE_MAX_BYTES - line->used, newline = NULL;
 		if (line->used == 0 && (newline || n == LINE_MAX_BYTES)) {
-			entry(log, stream, data, n);
+			entry(log, stream, data, n, time);
+		} else if (!line->text && !(line->text = malloc(LINE_MAX_BYTES))) {
+			log->lost += n;
 		} else {
-			if (!line->text && !(line->text = malloc(LINE_MAX_BYTES))) {
-				log->lost += size;
-				return;
-			}
 			memcpy(line->text + line->used, data, n);
 			line->used += n;
-			if (newline || line->used == LINE_MAX_BYTES)
-				log_flush(log, line, stream);
+			if (newline || line->used == LINE_MAX_BYTES) {
+				entry(log, stream, line->text, line->used, time);
+				line->used = 0;
+			}
 		}
 		data += n;
 		size -= n;
 	}
+	write_batch(log);
 }
 
 void log_flush(struct log *log, struct line *line, int stream)
 {
-	if (line->used)
-		entry(log, stream, line->text, line->used);
+	if (line->used) {
+		entry(log, stream, line->text, line->used, stamp());
+		write_batch(log);
+	}
 	line->used = 0;
 }

@@ -8,15 +8,12 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #ifndef SYS_clone3
 #define SYS_clone3 435
-#endif
-#ifndef SYS_close_range
-#define SYS_close_range 436
 #endif
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
@@ -27,116 +24,31 @@ struct clone_request {
 	u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
 };
 
-static pid_t clone_room(u64 flags, int *pidfd)
+pid_t room_clone(u64 flags, int *pidfd)
 {
 	struct clone_request r = {
-		.flags = flags | CLONE_PIDFD,
+		.flags = flags | (pidfd ? CLONE_PIDFD : 0),
 		.pidfd = (u64)(uintptr_t)pidfd,
-		/* A sibling's parent gets the signal that the caller's parent chose. */
+		/* A sibling's parent gets the signal that the caller's parent chose: SIGCHLD as well. */
 		.exit_signal = flags & CLONE_PARENT ? 0 : SIGCHLD,
 	};
 	pid_t pid = syscall(SYS_clone3, &r, sizeof(r));
 
 	/* Filters of outer containers hide clone3 (ENOSYS); clone cannot make a time namespace. */
 	if (pid < 0 && errno == ENOSYS)
-		pid = syscall(SYS_clone, (flags & ~(u64)CLONE_NEWTIME) | CLONE_PIDFD | r.exit_signal, 0,
-			      pidfd, 0, 0);
+		pid = syscall(SYS_clone, (r.flags & ~(u64)CLONE_NEWTIME) | r.exit_signal, 0, pidfd, 0, 0);
 	return pid;
 }
-
-/* ---- the nursery ---- */
-
-static void __attribute__((noreturn)) nursery_main(int sock, int main_pidfd)
-{
-	struct message m;
-	int setup, pidfd;
-
-	prctl(PR_SET_DUMPABLE, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "casemate-nurse");
-	/* Only for children: they are born into the container's process namespace. */
-	if (syscall(SYS_setns, main_pidfd, CLONE_NEWPID) < 0)
-		_exit(1);
-	for (;;) {
-		int count = 1;
-		if (wire_recv(sock, &m, NULL, 0, &setup, &count) < 0 || count != 1)
-			_exit(0);
-		/* The supervisor's child, not ours: it waits for it. */
-		pid_t pid = clone_room(CLONE_PARENT, &pidfd);
-		if (pid == 0)
-			room_main(setup);
-		m.a = pid < 0 ? -errno : pid;
-		close(setup);
-		if (pid > 0)
-			close(pidfd);
-		wire_send(sock, &m, NULL, 0, NULL, 0);
-	}
-}
-
-int nursery_open(struct nursery *n, int main_pidfd)
-{
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid_t pid = fork();
-	if (pid == 0) {
-		dup2(pair[1], 3);
-		dup2(main_pidfd, 4);
-		syscall(SYS_close_range, 5, ~0u, 0);
-		nursery_main(3, 4);
-	}
-	int saved = errno;
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return -saved;
-	}
-	*n = (struct nursery){ pair[0], pid };
-	return 0;
-}
-
-int nursery_room(struct nursery *n, pid_t *pid, int *setup)
-{
-	struct message m = { REQ_EXEC, 0, 0, 0 };
-	int pair[2], none = 0;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	int error = wire_send(n->sock, &m, NULL, 0, &pair[1], 1);
-	close(pair[1]);
-	/* It may be gone (the kernel picked it when the cgroup ran out of memory): do without. */
-	if (error < 0 || wire_recv(n->sock, &m, NULL, 0, NULL, &none) < 0 || m.a <= 0) {
-		close(pair[0]);
-		nursery_close(n);
-		return -ECHILD;
-	}
-	*pid = m.a;
-	*setup = pair[0];
-	return 0;
-}
-
-void nursery_close(struct nursery *n)
-{
-	if (n->sock < 0)
-		return;
-	close(n->sock);
-	kill(n->pid, SIGKILL);
-	waitpid(n->pid, NULL, 0);
-	*n = (struct nursery){ -1, -1 };
-}
-
-/* ---- rooms ---- */
 
 pid_t room_open(u64 flags, int *pidfd, int *setup)
 {
-	int pair[2];
+	int pair[2], error = wire_pair(pair);
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	pid_t pid = clone_room(flags, pidfd);
+	if (error < 0)
+		return error;
+	pid_t pid = room_clone(flags, pidfd);
 	if (pid == 0)
-		room_main(pair[1]);
+		room_main(pair[1], false);
 	int saved = errno;
 	close(pair[1]);
 	if (pid < 0) {
@@ -146,6 +58,8 @@ pid_t room_open(u64 flags, int *pidfd, int *setup)
 	*setup = pair[0];
 	return pid;
 }
+
+/* ---- inside ---- */
 
 static void default_signals(void)
 {
@@ -158,7 +72,7 @@ static void default_signals(void)
 }
 
 /* The room's own network socket lets the engine configure interfaces without entering. */
-static int announce(int setup)
+static int announce_network(int setup)
 {
 	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
 	int inet = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -172,72 +86,85 @@ static int announce(int setup)
 	return sent < 0 ? -errno : 0;
 }
 
-static void __attribute__((noreturn)) fail(int setup, const struct scene *s, int error)
+static void __attribute__((noreturn)) fail(const struct scene *s, int error)
 {
 	const char *about = s->about ? s->about : "";
 
-	wire_send(setup, &(struct message){ EV_FAILED, 0, error, s->index }, about,
+	wire_send(s->setup, &(struct message){ EV_FAILED, 0, error, s->index | (s64)s->part << 32 }, about,
 		  strnlen(about, 1024), NULL, 0);
 	_exit(125);
 }
 
 /* Executes the inside steps of the plan in fd; when this fails there is nothing more to do here. */
-static void run(int fd, struct scene *s)
+static void run(int fd, struct scene *s, enum part part)
 {
 	struct plan plan;
 	int error = plan_map(fd, &plan);
 
 	close(fd);
+	s->part = part;
 	if (error == 0)
 		error = steps_run(plan.inside, s);
 	if (error < 0)
-		fail(s->setup, s, -error); /* what it was about may be text of the plan */
+		fail(s, -error); /* what it was about may be text of the plan */
 	plan_unmap(&plan);
 }
 
-/* Only descriptor 3 goes along, and nothing of ours may be looked into until the workload's exec
- * (CVE-2016-9962). */
+/* Only descriptor 3 goes along. Nothing of ours may be looked into until the workload's exec
+ * (CVE-2016-9962): the supervisor cannot be dumped either, so there is no moment before this. */
 static void shut(int setup)
 {
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, "casemate-room");
 	default_signals();
+	setrlimit(RLIMIT_NOFILE, &files_before);
 	if (setup != 3 && dup2(setup, 3) < 0)
 		_exit(125);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
-	syscall(SYS_close_range, 4, ~0u, 0);
+	close_from(4);
 	setsid();
 }
 
-void room_main(int setup)
+/* Answers what is asked of a waiting room, until its start; what came with that is in b. */
+static void wait_for_start(struct scene *s, struct baggage *b)
+{
+	struct message m;
+
+	for (;;) {
+		if (wire_recv(s->setup, &m, NULL, 0, b) < 0)
+			_exit(125); /* the supervisor is gone */
+		if (m.kind == REQ_START && b->count >= 4)
+			return;
+		if (m.kind == REQ_PREPARE && b->count == 1)
+			run(b->fds[0], s, PART_AHEAD);
+		else if (m.kind == REQ_NETLINK) {
+			int error = announce_network(s->setup);
+			if (error < 0)
+				fail(&(struct scene){ .setup = s->setup, .about = "loopback" }, -error);
+		} else
+			fail(&(struct scene){ .setup = s->setup, .about = "request" }, EBADMSG);
+	}
+}
+
+void room_main(int setup, bool announce)
 {
 	struct scene s = { .setup = 3 };
-	struct message m;
-	int fds[MAX_FDS], count;
+	struct baggage b;
 
 	shut(setup);
+	if (announce)
+		wire_send(3, &(struct message){ EV_BORN, 0, 0, 0 }, NULL, 0, NULL, 0);
 	for (int i = 0; i < REGISTERS; i++)
 		s.reg[i] = -1;
-	do {
-		count = MAX_FDS;
-		if (wire_recv(3, &m, NULL, 0, fds, &count) < 0)
-			_exit(125); /* the supervisor is gone */
-		if (m.kind == REQ_NETLINK) {
-			int error = announce(3);
-			if (error < 0)
-				fail(3, &(struct scene){ .about = "loopback" }, -error);
-		} else if (m.kind == REQ_PREPARE && count == 1) {
-			run(fds[0], &s);
-		}
-	} while (m.kind != REQ_START);
+	wait_for_start(&s, &b);
 	for (int i = 0; i < 3; i++)
-		if (count < 4 || dup2(fds[1 + i], i) < 0)
+		if (dup2(b.fds[1 + i], i) < 0)
 			_exit(125);
 	for (int i = 1; i < 4; i++)
-		close(fds[i]);
-	for (int i = 4; i < count && i - 4 < REGISTERS; i++)
-		s.reg[i - 4] = fds[i];
-	run(fds[0], &s);
-	fail(3, &s, ENOEXEC); /* a plan that ends without exec */
+		close(b.fds[i]);
+	for (int i = 4; i < b.count && i - 4 < REGISTERS; i++)
+		s.reg[i - 4] = b.fds[i];
+	run(b.fds[0], &s, PART_START);
+	fail(&s, ENOEXEC); /* a plan that ends without exec */
 }

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ typedef int64_t s64;
 
 /* ---- wire.c: messages over SOCK_SEQPACKET, with descriptors ---- */
 
-enum { MAX_FDS = 64, MAX_PAYLOAD = 4096 };
+enum { MAX_FDS = 240, MAX_PAYLOAD = 8192 };
 
 /* Every message between engine, supervisor and room starts with this; a payload may follow. */
 struct message {
@@ -52,7 +53,7 @@ enum request {
 	REQ_STATUS,	 /* answered by EV_STATUS or EV_EXITED for each process, then EV_DONE */
 	REQ_RELAY,	 /* fds: bound sockets; payload: struct relay_target each */
 	REQ_UNRELAY,	 /* id of the relay */
-	REQ_NETLINK,	 /* answer carries a netlink socket of the container's network namespace */
+	REQ_NETLINK,	 /* the answer carries a netlink socket of the container's network namespace */
 	REQ_NURSERY,	 /* fds: plan. A process that waits in the container's cgroups to fork execs */
 	REQ_FREE,	 /* id of an exec: forget its exit status */
 };
@@ -61,19 +62,33 @@ enum request {
 enum event {
 	EV_READY = 64, /* a: pid of the room; fds: netlink socket (when the room has its own network) */
 	EV_STARTED,    /* id, a: pid */
-	EV_FAILED,     /* id, a: errno, b: index of the step; payload: what it was about */
+	EV_FAILED,     /* id, a: errno, b: index of the step | enum part << 32; payload: what it was about */
 	EV_EXITED,     /* id, a: wait status, b: time in ns */
 	EV_DONE,       /* id, a: 0 or errno: answer to the last request */
 	EV_STATUS,     /* id, a: pid, b: start time in ns; one for each living process, then EV_DONE */
 	EV_PTY,	       /* room to supervisor; fds: the master side */
+	EV_BORN,       /* room of a nursery to supervisor, which learns its pid from the kernel */
 };
+
+/* Which list of a plan a failing step is in. */
+enum part { PART_START, PART_OUTSIDE, PART_AHEAD };
 
 enum attach { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_FRAMED = 8 };
 
+/* What arrives beside the bytes of a message. */
+struct baggage {
+	int fds[MAX_FDS], count;
+	pid_t sender; /* as the kernel says; only where wire_name_senders was called */
+};
+
 int wire_send(int sock, const struct message *m, const void *payload, size_t size, const int *fds,
 	      int nfds);
-/* Returns the payload's size, or -1 (errno; 0 means the peer is gone). *nfds: capacity in, count out. */
-ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, int *fds, int *nfds);
+/* Returns the payload's size, or -1 (errno; 0 means that the peer is gone). EBADMSG: what arrived was cut
+ * short; the head that is there is in m, its descriptors are closed. */
+ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, struct baggage *b);
+void wire_leave(struct baggage *b); /* closes the descriptors */
+int wire_pair(int pair[2]);
+void wire_name_senders(int sock);
 
 /* ---- steps.c: plans ---- */
 
@@ -92,7 +107,6 @@ enum plan_flags {
 	PLAN_STDIN = 2,	     /* stdin stays open for attached clients */
 	PLAN_STDIN_ONCE = 4, /* stdin closes when the first attached client closes it */
 	PLAN_LOG = 8,
-	PLAN_SHARED_PIDS = 16, /* others may outlive the first process */
 };
 
 struct cursor {
@@ -105,8 +119,9 @@ struct scene {
 	int reg[REGISTERS];
 	int setup;	   /* room: the socket to the supervisor */
 	pid_t child;	   /* outside: the room that waits */
-	const char *about; /* what the failing step was about */
+	enum part part;	   /* which list is run */
 	u32 index;	   /* of the step in its list */
+	const char *about; /* what the failing step was about */
 };
 
 struct plan {
@@ -167,9 +182,9 @@ typedef int step_fn(struct cursor *c, struct scene *s);
 	X(seccomp, "nb")       \
 	X(umask, "n")          \
 	X(oom_score_adj, "s")  \
-	X(stdio_owner, "nn")   \
+	X(stdio_owner, "n")    \
 	X(pty, "wrnn")         \
-	X(keyring, "s")        \
+	X(keyring, "")         \
 	X(init, "")            \
 	X(exec, "vv")
 
@@ -183,35 +198,45 @@ int open_in_root(int dir, const char *path, u64 flags, u64 resolve);
 int mount_attr(int fd, u64 set, u64 clear, u64 propagation, bool recursive);
 int pidfd_of(pid_t pid);
 u64 now_ns(void);
+u64 monotonic_ns(void);
 void nonblocking(int fd);
+void close_from(int first);
 
 /* ---- room.c ---- */
 
-/* Makes a child that waits for its plan, in the new namespaces of flags. Returns its pid or -errno. */
+/* Makes a child that waits for its plan, in the new namespaces of flags. Returns its pid or -errno. pidfd
+ * may be NULL. */
 pid_t room_open(u64 flags, int *pidfd, int *setup);
+pid_t room_clone(u64 flags, int *pidfd);
+void room_main(int setup, bool announce) __attribute__((noreturn));
+
+/* ---- nursery.c ---- */
 
 /* A process that waits in the container's cgroups and forks rooms there: with cgroups v1 the kernel makes
- * a process wait 7 ms (an RCU grace period) that is moved into a cgroup, but not one that is born there. */
+ * a process wait 7 ms (an RCU grace period) that is moved into a cgroup, but not one that is born there. It
+ * is frozen, starved and killed with the container, so nothing ever waits for it. */
 struct nursery {
 	int sock;
 	pid_t pid;
 };
 
 int nursery_open(struct nursery *n, int main_pidfd);
-int nursery_room(struct nursery *n, pid_t *pid, int *setup);
+/* Asks for a room; it says EV_BORN on *setup when it is there. 0 or -errno. */
+int nursery_room(struct nursery *n, int *setup);
 void nursery_close(struct nursery *n);
 
 /* ---- supervise.c ---- */
 
 int supervise(u64 room_flags);
-void room_main(int setup) __attribute__((noreturn));
+extern struct rlimit files_before; /* open files, as the engine had them: what rooms get */
 
 /* ---- log.c: one JSON object a line, as Docker's json-file ---- */
 
 enum { LINE_MAX_BYTES = 16384 };
 
 struct log {
-	int dir, fd; /* fd -1: no log */
+	bool wanted;
+	int dir, fd; /* fd -1: could not be opened; tried again with the next output */
 	u64 size, limit;
 	u32 files;
 	u64 lost; /* bytes that could not be written */
@@ -234,7 +259,8 @@ struct relay_target {
 	uint8_t address[16];  /* network byte order; IPv4 uses the first 4 bytes */
 };
 
-void relay_main(const int *sockets, const struct relay_target *targets, int count)
+/* In a child of supervisor. */
+void relay_main(pid_t supervisor, const int *sockets, const struct relay_target *targets, int count)
 	__attribute__((noreturn));
 
 /* ---- init.c, hello.c ---- */

@@ -2,6 +2,8 @@
  * root's descriptor, in one call that the kernel resolves, so a link or a rename cannot lead out. */
 #include "shim.h"
 
+#include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -28,6 +30,8 @@ enum {
 	CM_CREATE = 6,
 	CM_ATTR_RDONLY = 1,
 };
+
+enum { MAX_LINKS = 40 }; /* as the kernel follows */
 
 static const u64 inside = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
@@ -61,80 +65,109 @@ int step_open_in(struct cursor *c, struct scene *s)
 	return put_register(s, w, open_in_root(dir, path, flags, resolve));
 }
 
-/* Opens the parent of path below root, making the directories that are missing. last is set to the
- * final component, inside of buf. */
-static int open_parent(int root, const char *path, char *buf, size_t cap, const char **last)
+static int make_one(int dir, const char *name, bool file, mode_t mode)
 {
-	size_t n = strlen(path);
-
-	if (n >= cap) {
-		errno = ENAMETOOLONG;
+	if (!file)
+		return mkdirat(dir, name, mode);
+	int fd = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
+	if (fd < 0)
 		return -1;
-	}
-	memcpy(buf, path, n + 1);
-	while (n > 1 && buf[n - 1] == '/')
-		buf[--n] = '\0';
-	int dir = open_in_root(root, ".", O_PATH | O_DIRECTORY, inside);
-	char *at = buf;
-
-	while (dir >= 0) {
-		while (*at == '/')
-			at++;
-		char *end = strchr(at, '/');
-		if (!end)
-			break;
-		/* Resolve the whole prefix from the root each time: a component may be a link. */
-		*end = '\0';
-		int next = open_in_root(root, buf, O_PATH | O_DIRECTORY, inside);
-		if (next < 0 && errno == ENOENT && (mkdirat(dir, at, 0755) == 0 || errno == EEXIST))
-			next = open_in_root(root, buf, O_PATH | O_DIRECTORY, inside);
-		*end = '/';
-		int saved = errno;
-		close(dir);
-		errno = saved;
-		dir = next;
-		at = end + 1;
-	}
-	*last = at;
-	return dir;
+	close(fd);
+	return 0;
 }
 
-enum target_kind { TARGET_DIRECTORY, TARGET_FILE, TARGET_REAL_DIRECTORY };
+/* name, in path, is a link to nothing: puts what it says in its place. Returns 1 then, 0 when it is no link
+ * any more. */
+static int substitute(int dir, char *path, const char *name, const char *rest)
+{
+	char link[PATH_MAX], whole[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
 
-/* The place a mount goes to: found below the root, made when it is not there. A real directory must
- * not be a link (/proc and /sys: CVE-2019-19921). */
+	if (n < 0)
+		return errno == EINVAL ? 0 : -errno;
+	link[n] = '\0';
+	int before = link[0] == '/' ? 0 : name - path;
+	n = snprintf(whole, sizeof(whole), "%.*s%s%s%s", before, path, link, *rest ? "/" : "", rest);
+	if (n < 0 || (size_t)n >= sizeof(whole))
+		return -ENAMETOOLONG;
+	memcpy(path, whole, n + 1);
+	return 1;
+}
+
+/* Makes what is missing of path below root: directories, and at the end a directory or a file. Returns 1
+ * when path led through a link to nothing, and is now what that link says. */
+static int make_missing(int root, char *path, bool file, mode_t mode)
+{
+	int dir = open_in_root(root, ".", O_PATH | O_DIRECTORY, inside), result = dir < 0 ? -errno : 0;
+
+	for (char *name = path; dir >= 0;) {
+		name += strspn(name, "/");
+		char *end = name + strcspn(name, "/"), *rest = end + strspn(end, "/");
+		char saved = *end;
+		/* The whole prefix is resolved from the root each time: a component may be a link. */
+		*end = '\0';
+		int next = open_in_root(root, path, O_PATH | (*rest ? O_DIRECTORY : 0), inside);
+		bool made = next < 0 && errno == ENOENT && make_one(dir, name, file && !*rest,
+								     *rest ? 0755 : mode) == 0;
+		if (made)
+			next = open_in_root(root, path, O_PATH | (*rest ? O_DIRECTORY : 0), inside);
+		if (next < 0)
+			result = errno == EEXIST ? substitute(dir, path, name, rest) : -errno;
+		if (result <= 0)
+			*end = saved;
+		close(dir);
+		dir = next;
+		name = rest;
+		if (!*rest)
+			break;
+	}
+	if (dir >= 0)
+		close(dir);
+	return result;
+}
+
+enum target_kind { TARGET_DIRECTORY, TARGET_FILE, TARGET_REAL_DIRECTORY, TARGET_ON_PROC = 8 };
+
+static int check_target(int fd, u64 kind)
+{
+	struct statfs st;
+
+	if (fd < 0 || kind == TARGET_REAL_DIRECTORY || kind & TARGET_ON_PROC)
+		return 0;
+	if (fstatfs(fd, &st) < 0)
+		return -errno;
+	return st.f_type == PROC_SUPER_MAGIC ? -EXDEV : 0;
+}
+
+/* The place a mount goes to: found below the root, made when it is not there. A real directory must not be
+ * a link (/proc and /sys: CVE-2019-19921); nothing else goes onto procfs, however the image's links lead
+ * there, but what is meant to (CVE-2019-16884). */
 int step_target(struct cursor *c, struct scene *s)
 {
 	u64 w = take_number(c);
 	int root = take_register(c, s);
-	const char *path = s->about = take_string(c);
+	const char *name = s->about = take_string(c);
 	u64 kind = take_number(c), mode = take_number(c);
-	u64 flags = O_PATH | (kind == TARGET_FILE ? 0 : O_DIRECTORY);
-	char buf[4096];
-	const char *last;
+	bool file = (kind & ~TARGET_ON_PROC) == TARGET_FILE;
+	u64 flags = O_PATH | (file ? 0 : O_DIRECTORY) | (kind == TARGET_REAL_DIRECTORY ? O_NOFOLLOW : 0);
+	char path[PATH_MAX];
 
 	if (c->bad)
 		return -EBADMSG;
-	if (kind == TARGET_REAL_DIRECTORY)
-		flags |= O_NOFOLLOW;
+	if (strlen(name) >= sizeof(path))
+		return -ENAMETOOLONG;
+	strcpy(path, name);
 	int fd = open_in_root(root, path, flags, inside);
-	if (fd < 0 && errno == ENOENT) {
-		int dir = open_parent(root, path, buf, sizeof(buf), &last);
-		if (dir < 0)
-			return -errno;
-		int made;
-		if (kind == TARGET_FILE) {
-			made = openat(dir, last, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, mode);
-			if (made >= 0)
-				close(made);
-		} else {
-			made = mkdirat(dir, last, mode);
-		}
-		int saved = errno;
-		close(dir);
-		if (made < 0 && saved != EEXIST)
-			return -saved;
+	for (int links = 0; fd < 0 && errno == ENOENT; links++) {
+		int result = links < MAX_LINKS ? make_missing(root, path, file, mode) : -ELOOP;
+		if (result < 0)
+			return result;
 		fd = open_in_root(root, path, flags, inside);
+	}
+	int error = check_target(fd, kind);
+	if (error < 0) {
+		close(fd);
+		return error;
 	}
 	return put_register(s, w, fd);
 }

@@ -97,9 +97,9 @@ int step_groups(struct cursor *c, struct scene *s)
 	const uint8_t *ids = take_bytes(c, &size);
 	gid_t list[1024];
 
-	(void)s;
-	if (size > sizeof(list))
-		return -E2BIG;
+	s->about = "groups";
+	if (size > sizeof(list) || size % sizeof(gid_t))
+		return -EINVAL;
 	memcpy(list, ids, size);
 	return syscall(SYS_setgroups, size / sizeof(gid_t), list) < 0 ? -errno : 0;
 }
@@ -175,6 +175,9 @@ int step_seccomp(struct cursor *c, struct scene *s)
 	struct sock_fprog program = { size / sizeof(struct sock_filter), (void *)code };
 
 	s->about = "seccomp filter";
+	/* A length that does not fit would load the beginning of the filter only. */
+	if (size % sizeof(struct sock_filter) || size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+		return -EINVAL;
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program) < 0 ? -errno : 0;
 }
 
@@ -187,22 +190,27 @@ int step_umask(struct cursor *c, struct scene *s)
 
 int step_oom_score_adj(struct cursor *c, struct scene *s)
 {
+	const char *value = take_string(c);
+	int error = write_file("/proc/self/oom_score_adj", value);
+
 	s->about = "oom_score_adj";
-	return write_file("/proc/self/oom_score_adj", take_string(c));
+	/* 0 is no wish but the default: an engine that may not lower its own keeps it. */
+	return error == -EACCES && !strcmp(value, "0") ? 0 : error;
 }
 
 /* The workload's user may open /dev/stdout again by its /proc link. */
 int step_stdio_owner(struct cursor *c, struct scene *s)
 {
-	u64 uid = take_number(c), gid = take_number(c);
+	u64 uid = take_number(c);
 	struct stat st;
 
 	s->about = "stdio";
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fstat(fd, &st) < 0)
 			return -errno;
-		/* Pipes and terminals of our own only: not the null device that everybody shares. */
-		if ((S_ISFIFO(st.st_mode) || isatty(fd)) && fchown(fd, uid, gid) < 0)
+		/* Pipes and terminals of our own only: not the null device that everybody shares. The
+		 * group stays: terminals belong to tty. */
+		if ((S_ISFIFO(st.st_mode) || isatty(fd)) && fchown(fd, uid, -1) < 0)
 			return -errno;
 	}
 	return 0;
@@ -216,6 +224,8 @@ int step_pty(struct cursor *c, struct scene *s)
 	int unlock = 0;
 
 	s->about = "terminal";
+	if (rows > UINT16_MAX || columns > UINT16_MAX)
+		return -EINVAL;
 	int master = openat(devpts, "ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
 	if (master < 0)
 		return -errno;
@@ -235,12 +245,14 @@ int step_pty(struct cursor *c, struct scene *s)
 	return put_register(s, w, slave);
 }
 
+/* A session keyring without a name, since whoever knows a name can join: not the engine's, nor that of
+ * another container. */
 int step_keyring(struct cursor *c, struct scene *s)
 {
-	const char *name = s->about = take_string(c);
-
+	(void)c;
+	s->about = "session keyring";
 	/* A kernel without keys has nothing to separate. */
-	if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, name) < 0 && errno != ENOSYS)
+	if (syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL) < 0 && errno != ENOSYS)
 		return -errno;
 	return 0;
 }

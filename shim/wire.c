@@ -39,11 +39,35 @@ int wire_send(int sock, const struct message *m, const void *payload, size_t siz
 	}
 }
 
-ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, int *fds, int *nfds)
+void wire_leave(struct baggage *b)
+{
+	while (b->count > 0)
+		close(b->fds[--b->count]);
+}
+
+static void unpack(struct msghdr *h, struct baggage *b)
+{
+	struct ucred sender;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
+		size_t size = c->cmsg_len - CMSG_LEN(0);
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS && size == sizeof(sender)) {
+			memcpy(&sender, CMSG_DATA(c), sizeof(sender));
+			b->sender = sender.pid;
+		} else if (c->cmsg_type == SCM_RIGHTS && size <= sizeof(b->fds)) {
+			memcpy(b->fds, CMSG_DATA(c), size);
+			b->count = size / sizeof(int);
+		}
+	}
+}
+
+ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, struct baggage *b)
 {
 	struct iovec iov[2] = { { m, sizeof(*m) }, { payload, cap } };
 	union {
-		char buf[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+		char buf[CMSG_SPACE(sizeof(b->fds)) + CMSG_SPACE(sizeof(struct ucred))];
 		struct cmsghdr align;
 	} control;
 	struct msghdr h = {
@@ -52,38 +76,37 @@ ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, int *f
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf),
 	};
-	int room = *nfds;
 	ssize_t n;
 
-	*nfds = 0;
+	*m = (struct message){ 0 };
+	b->count = 0;
+	b->sender = -1;
 	do
 		n = recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		int count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (int i = 0; i < count; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (*nfds < room)
-				fds[(*nfds)++] = fd;
-			else
-				close(fd);
-		}
-	}
+	unpack(&h, b);
 	if (n == 0) {
+		wire_leave(b);
 		errno = 0;
 		return -1;
 	}
+	/* MSG_CTRUNC: also when there is no room for the descriptors in the table of this process. */
 	if ((size_t)n < sizeof(*m) || (h.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-		for (int i = 0; i < *nfds; i++)
-			close(fds[i]);
-		*nfds = 0;
+		wire_leave(b);
 		errno = EBADMSG;
 		return -1;
 	}
 	return n - (ssize_t)sizeof(*m);
+}
+
+int wire_pair(int pair[2])
+{
+	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+}
+
+void wire_name_senders(int sock)
+{
+	setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
 }

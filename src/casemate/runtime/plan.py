@@ -19,7 +19,6 @@ FLAG_TTY = 1
 FLAG_STDIN = 2
 FLAG_STDIN_ONCE = 4
 FLAG_LOG = 8
-FLAG_SHARED_PIDS = 16
 
 
 class Stdio(NamedTuple):

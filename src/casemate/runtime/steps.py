@@ -51,9 +51,9 @@ SIGNATURES: dict[str, str] = {
     "seccomp": "nb",
     "umask": "n",
     "oom_score_adj": "s",
-    "stdio_owner": "nn",
+    "stdio_owner": "n",
     "pty": "wrnn",
-    "keyring": "s",
+    "keyring": "",
     "init": "",
     "exec": "vv",
 }
@@ -110,10 +110,11 @@ class Registers:
 
 def encode(steps: Sequence[Step], registers: Registers) -> bytes:
     """Return ``steps`` as the shim reads them."""
-    return b"".join(
-        _encoded(item, tuple(registers[str(item.operands[i])] for i in _REGISTERS_AT[item.op]))
-        for item in steps
-    )
+    out = []
+    for item in steps:
+        numbers = tuple(registers[str(item.operands[i])] for i in _REGISTERS_AT[item.op])
+        out.append((_encoded if item.op in _LARGE else _kept)(item, numbers))
+    return b"".join(out)
 
 
 def assign(steps: Sequence[Step], registers: Registers) -> None:
@@ -123,9 +124,7 @@ def assign(steps: Sequence[Step], registers: Registers) -> None:
             registers[str(item.operands[i])]
 
 
-@functools.lru_cache(4096)
 def _encoded(item: Step, numbers: tuple[int, ...]) -> bytes:
-    """Return one step; most steps of a plan are those of every other plan (4 ms without this)."""
     out = bytearray(_U64.pack(_NUMBERS[item.op]))
     remaining = iter(numbers)
     for kind, value in zip(SIGNATURES[item.op], item.operands, strict=True):
@@ -134,6 +133,12 @@ def _encoded(item: Step, numbers: tuple[int, ...]) -> bytes:
         else:
             _encode_operand(out, value)
     return bytes(out)
+
+
+#: Most steps of a plan are those of every other plan: encoding all of them anew takes 4 ms.
+_kept = functools.lru_cache(4096)(_encoded)
+#: Not kept: filters are large, and an environment may hold secrets.
+_LARGE = frozenset({"exec", "seccomp"})
 
 
 def _encode_operand(out: bytearray, value: Operand) -> None:

@@ -116,7 +116,9 @@ class Connection:
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                data, descriptors = b"", []
+                # The shim has left without reading a request of ours. This is said once, before
+                # its last messages can be read.
+                continue
             if not data:
                 self.close()
                 self._on_close()

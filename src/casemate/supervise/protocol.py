@@ -33,8 +33,12 @@ ATTACH_STDERR = 4
 ATTACH_FRAMED = 8
 
 #: The most that one message carries.
-MAX_BYTES = _HEAD.size + 4096
-MAX_DESCRIPTORS = 64
+MAX_BYTES = _HEAD.size + 8192
+MAX_DESCRIPTORS = 240
+
+
+#: Which list of a plan a failing step is in. Source: shim.h, enum part.
+PARTS = ("start", "outside", "ahead")
 
 
 class Message(NamedTuple):

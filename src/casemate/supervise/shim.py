@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import struct
@@ -39,13 +40,24 @@ class Started(NamedTuple):
 
 
 class StepFailed(Error):
-    """A step of a plan failed: ``number`` in its list, for the reason ``code`` (an errno)."""
+    """A step of a plan failed, for the reason ``code`` (an errno).
 
-    def __init__(self, code: int, number: int, about: str) -> None:
+    ``number`` is its place in the list ``part`` of the plan (one of protocol.PARTS), ``about`` what
+    it acted on.
+    """
+
+    def __init__(self, code: int, number: int, about: str, part: str) -> None:
         super().__init__(f"{about}: {os.strerror(code)}" if about else os.strerror(code))
         self.code = code
         self.number = number
         self.about = about
+        self.part = part
+
+
+def _failure(message: Message) -> StepFailed:
+    about = message.payload.decode("utf-8", "replace")
+    part = protocol.PARTS[message.b >> 32]
+    return StepFailed(message.a, message.b & 0xFFFFFFFF, about, part)
 
 
 class _Process:
@@ -77,6 +89,7 @@ class Shim:
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self.first = _Process(self._loop)
         self._others: dict[int, _Process] = {}
+        self._base = 0
         self._pidfd = os.pidfd_open(pid)
         self._loop.add_reader(self._pidfd, self._ended)
         self._connection = Connection(sock, self._event, self._closed)
@@ -102,6 +115,8 @@ class Shim:
             sock.close()
             raise NotFound("no supervisor is alive") from error
         shim.ready.set_result(None)
+        # Numbers begin anew with each engine; what is left of the one before goes by other names.
+        shim._base = secrets.randbelow(0xFFFF) + 1 << 16
         return shim
 
     # ---- requests ----
@@ -111,17 +126,21 @@ class Shim:
         await self._request(Message(protocol.REQ_PREPARE), plan)
 
     async def start(self, plan: bytes, state: int, descriptors: Sequence[int] = ()) -> Started:
-        """Start the container's first process. Raises StepFailed or Gone.
+        """Start the container's first process. Raises StepFailed (also when what was prepared has
+        failed) or Gone.
 
         ``state`` is its state directory; ``descriptors`` are what the plan's registers hold.
         """
-        self._send_plan(Message(protocol.REQ_START), plan, (state, *descriptors))
+        if not self.first.started.done():
+            self._send_plan(Message(protocol.REQ_START), plan, (state, *descriptors))
         return await asyncio.shield(self.first.started)
 
     async def execute(self, number: int, plan: bytes) -> Started:
-        """Start one more process, known as ``number``. Raises StepFailed or Gone."""
+        """Start one more process, known as ``number`` from 1 on. Raises StepFailed or Gone."""
+        if self._connection.closed:
+            raise Gone("the supervisor is gone")
         process = self.process(number)
-        self._send_plan(Message(protocol.REQ_EXEC, number), plan, ())
+        self._send_plan(Message(protocol.REQ_EXEC, self._id(number)), plan, ())
         return await asyncio.shield(process.started)
 
     async def nursery(self, plan: bytes) -> None:
@@ -130,29 +149,50 @@ class Shim:
 
     async def kill(self, number: int, signal_number: int) -> None:
         """Send a signal. Raises OSError (ESRCH when the process has ended)."""
-        await self._connection.request(Message(protocol.REQ_KILL, number, signal_number))
+        await self._connection.request(Message(protocol.REQ_KILL, self._id(number), signal_number))
 
     async def attach(self, number: int, client: int, flags: int) -> None:
         """Give the stream socket ``client`` to the process's streams. Raises OSError (ESRCH)."""
-        await self._connection.request(Message(protocol.REQ_ATTACH, number, flags), [client])
+        message = Message(protocol.REQ_ATTACH, self._id(number), flags)
+        await self._connection.request(message, [client])
 
     async def resize(self, number: int, rows: int, columns: int) -> None:
         """Set the terminal's size. Raises OSError (ENOTTY without a terminal)."""
-        await self._connection.request(Message(protocol.REQ_RESIZE, number, rows, columns))
+        message = Message(protocol.REQ_RESIZE, self._id(number), rows, columns)
+        await self._connection.request(message)
 
     async def relay(
         self, number: int, sockets: Sequence[int], targets: Sequence[RelayTarget]
     ) -> None:
-        """Relay what arrives at the bound ``sockets`` to ``targets``, until the container ends."""
-        payload = b"".join(t.encode() for t in targets)
-        await self._connection.request(
-            Message(protocol.REQ_RELAY, number, payload=payload), sockets
-        )
+        """Relay what arrives at the bound ``sockets`` to ``targets``, until the container ends.
+
+        Raises OSError (ENOSPC for more than some thousand). Sockets and targets belong together.
+        """
+        for at in range(0, len(sockets), protocol.MAX_DESCRIPTORS):
+            some = slice(at, at + protocol.MAX_DESCRIPTORS)
+            payload = b"".join(t.encode() for t in targets[some])
+            await self._connection.request(
+                Message(protocol.REQ_RELAY, self._id(number), payload=payload), sockets[some]
+            )
+
+    async def unrelay(self, number: int) -> None:
+        """End the relay ``number``; its ports are free then. Raises OSError (ESRCH)."""
+        await self._connection.request(Message(protocol.REQ_UNRELAY, self._id(number)))
+
+    async def open_network(self) -> int:
+        """Return a new netlink socket in the container's network; the caller closes it.
+
+        Raises OSError (ESRCH when the container has ended).
+        """
+        answer = await self._connection.request(Message(protocol.REQ_NETLINK))
+        if not answer:
+            raise Unavailable("the supervisor could not pass on a netlink socket")
+        return answer[0]
 
     async def forget(self, number: int) -> None:
         """Let go of the exec ``number``, which has ended."""
-        self._others.pop(number, None)
-        await self._connection.request(Message(protocol.REQ_FREE, number))
+        self._others.pop(self._id(number), None)
+        await self._connection.request(Message(protocol.REQ_FREE, self._id(number)))
 
     async def refresh(self) -> None:
         """Learn what runs and what has ended: after ``connect``."""
@@ -162,7 +202,7 @@ class Shim:
         """Return what is known of process ``number`` (0: the first)."""
         if number == 0:
             return self.first
-        return self._others.setdefault(number, _Process(self._loop))
+        return self._others.setdefault(self._id(number), _Process(self._loop))
 
     def kill_hard(self) -> None:
         """End the shim, and by that its room: for a room that is of no use any more."""
@@ -195,6 +235,10 @@ class Shim:
 
     # ---- plumbing ----
 
+    def _id(self, number: int) -> int:
+        """Return what the shim calls process or relay ``number``."""
+        return (self._base + number) & 0xFFFFFFFF if number else 0
+
     async def _request(self, message: Message, plan: bytes) -> Descriptors:
         descriptor = _memory(plan)
         try:
@@ -207,11 +251,15 @@ class Shim:
         descriptor = _memory(plan)
         try:
             self._connection.send(message, [descriptor, *descriptors])
+        except Gone:
+            pass  # what it has said before comes first: it may say why
         finally:
             os.close(descriptor)
 
     def _event(self, message: Message, descriptors: Descriptors) -> None:
-        process = self.process(message.id)
+        process = self._others.get(message.id) if message.id else self.first
+        if process is None:
+            return  # started by an engine before this one
         if message.kind == protocol.EV_READY:
             self.room_pid = message.a
             if descriptors:
@@ -224,8 +272,7 @@ class Shim:
             if not process.started.done():
                 process.started.set_result(Started(message.a, message.b))
         elif message.kind == protocol.EV_FAILED:
-            about = message.payload.decode("utf-8", "replace")
-            failure = StepFailed(message.a, message.b, about)
+            failure = _failure(message)
             process.fail(failure)
             if message.id == 0 and not self.ready.done():
                 self.ready.set_exception(failure)

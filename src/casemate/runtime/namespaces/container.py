@@ -117,7 +117,7 @@ def _ahead(
 def _ahead_steps(
     mounts: tuple[Mount, ...], cgroups: bool, sysctls: tuple[tuple[str, str], ...], host: Host
 ) -> Iterator[Step]:
-    yield step("umask", 0)  # the modes of device nodes are meant
+    yield step("umask", 0)  # the modes in the steps are meant; the workload gets its own at the end
     if cgroups:
         yield step("unshare", cgroup.CLONE_NEWCGROUP)
     for mount in mounts:
@@ -137,7 +137,6 @@ def _ahead_steps(
     # What covers a masked directory: nothing, and nothing can be put there.
     cover = MountOptions(set=RDONLY | NOSUID | NODEV | NOEXEC, data=("mode=555", "size=4k"))
     yield from filesystem("empty", "tmpfs", cover)
-    yield step("umask", 0o022)
 
 
 def _is_early(name: str) -> bool:
@@ -174,7 +173,6 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
         yield step("hostname", spec.hostname)
     if spec.domainname:
         yield step("domainname", spec.domainname)
-    yield step("keyring", "_casemate")
     yield from identity.taken(spec.process, container.seccomp)
     yield from identity.started(spec.process, init=container.init)
 

@@ -45,7 +45,6 @@ def _inside(execution: Execution) -> Iterator[Step]:
     flags = 0
     for kind in execution.namespaces - {"pid"}:
         flags |= CLONE_FLAGS[kind]
-    yield step("umask", 0o022)
     yield step("setns", "container", flags)
     if process.terminal:
         yield from _terminal(process)

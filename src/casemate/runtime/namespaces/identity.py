@@ -39,12 +39,14 @@ _RESOURCES = {
 
 def taken(process: Process, seccomp: Filter | None) -> Iterator[Step]:
     """Become the user of ``process``, with its limits, capabilities and filter."""
+    yield step("keyring")
     yield from (_rlimit(r) for r in process.rlimits)
+    if process.oom_score_adj is not None:
+        yield step("oom_score_adj", str(process.oom_score_adj))
     user = process.user
     if user.uid or user.gid:
-        yield step("stdio_owner", user.uid, user.gid)
-    if user.umask is not None:
-        yield step("umask", user.umask)
+        yield step("stdio_owner", user.uid)
+    yield step("umask", 0o022 if user.umask is None else user.umask)
     yield step("groups", struct.pack(f"<{len(user.additional_gids)}I", *user.additional_gids))
     sets = process.capabilities
     yield step("bounding", capabilities.mask(sets.bounding))
