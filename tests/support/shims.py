@@ -44,6 +44,11 @@ ALL = protocol.ATTACH_STDIN | protocol.ATTACH_STDOUT | protocol.ATTACH_STDERR
 FRAMED = ALL | protocol.ATTACH_FRAMED
 OUTPUT = protocol.ATTACH_STDOUT | protocol.ATTACH_STDERR
 
+APPLETS = (
+    "sh cat echo sleep kill true false id ls stat head dd yes stty nc wc tr tail readlink tty ps"
+    " sha256sum printf seq"
+)
+
 _PATH = os.O_PATH | os.O_DIRECTORY
 
 
@@ -62,11 +67,19 @@ def build(target: Path) -> str:
 
 
 def asynchronous(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Run ``test`` in an event loop of its own."""
+    """Run ``test`` in an event loop of its own, in which its lab lets go of everything."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), LIMIT_S))
+        async def whole() -> None:
+            try:
+                await asyncio.wait_for(test(*args, **kwargs), LIMIT_S)
+            finally:
+                lab = kwargs.get("lab")
+                if isinstance(lab, Lab):
+                    lab.let_go()
+
+        asyncio.run(whole())
 
     return run
 
@@ -131,6 +144,8 @@ class Lab:
         self.mount_place.mkdir(exist_ok=True)
         self._number = 0
         self.tasks: list[Task] = []
+        self.clients: list[Client] = []
+        self.shims: list[Shim] = []
 
     async def room(self, namespaces: Sequence[str] = NAMESPACES) -> Task:
         """Return a task whose room waits."""
@@ -140,6 +155,7 @@ class Lab:
         flags = sum(CLONE_FLAGS[name] for name in namespaces)
         task = Task(self, Shim.spawn(self.program, flags), state, namespaces)
         self.tasks.append(task)
+        self.shims.append(task.shim)
         await task.shim.ready
         return task
 
@@ -156,8 +172,25 @@ class Lab:
         await task.start(*args, stdio=stdio or Stdio(), before=before, init=init)
         return task
 
+    def connect(self, state: Path) -> Shim:
+        """Return a second connection to the shim of ``state``. Raises NotFound."""
+        descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            shim = Shim.connect(descriptor)
+        finally:
+            os.close(descriptor)
+        self.shims.append(shim)
+        return shim
+
+    def let_go(self) -> None:
+        """Close all connections, as the end of an engine does."""
+        for client in self.clients:
+            client.close()
+        for shim in self.shims:
+            shim.close()
+
     def end(self) -> None:
-        """Kill every shim that is left, and wait until nothing of it is there."""
+        """Kill every shim that is left, and wait for it."""
         for task in self.tasks:
             task.end()
 
@@ -229,7 +262,9 @@ class Task:
         ours, theirs = socket.socketpair()
         with theirs:
             await self.shim.attach(number, theirs.fileno(), flags)
-        return Client(ours, framed=bool(flags & protocol.ATTACH_FRAMED))
+        client = Client(ours, framed=bool(flags & protocol.ATTACH_FRAMED))
+        self.lab.clients.append(client)
+        return client
 
     async def exit(self, number: int = 0) -> Exit:
         """Wait for the end of process ``number``."""

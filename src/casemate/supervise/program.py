@@ -71,6 +71,11 @@ class Program:
             theirs.close()
         return pid, ours
 
+    @property
+    def descriptor(self) -> int:
+        """The memory file; by it, processes that run this program can be told from others."""
+        return self._fd
+
     def close(self) -> None:
         """Let go of the memory file; running shims keep it."""
         for descriptor in (self._fd, self._null):
