@@ -77,7 +77,7 @@ def _ask(kind: str, options: Arguments) -> list[Candidate]:
     try:
         return _listed(engine, kind)
     finally:
-        engine.close()
+        engine.finish()
 
 
 def _listed(engine: Engine, kind: str) -> list[Candidate]:

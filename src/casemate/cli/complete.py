@@ -87,7 +87,7 @@ def _of_command(
             return _values(option, value, f"{name}=", options)
         return _matching(_option_names(command), last), False
     if command.suggest_up_to is not None and count >= command.suggest_up_to:
-        return [], not command.mixed
+        return [], False
     found, files = names_of(command.suggest, options)
     taken = set(before) if command.suggest_up_to is None else set()
     return _matching([pair for pair in found if pair[0] not in taken], last), files

@@ -29,6 +29,7 @@ class Engine(Client):
         version = os.environ.get("CASEMATE_API_VERSION", API_VERSION)
         super().__init__(location.address, f"/v{version}" if prefix is None else prefix)
         self._place = location.place
+        self._finished = False
 
     def call(self, method: str, path: str, document: Any = None) -> Any:
         """Send ``document`` as JSON and return the JSON answer, None when there is none."""
@@ -70,10 +71,21 @@ class Engine(Client):
                 except ValueError:
                     raise Internal(f"the engine's answer to {method} {path} is not JSON") from None
 
+    def finish(self) -> None:
+        """Close the connection that was kept, and keep none from now on."""
+        self._finished = True
+        self.close()
+
     def refusal(self, status: int, body: bytes) -> Error:
         """Return the Error that the engine reports, marked as the engine's."""
         error = super().refusal(status, body)
         return type(error)(f"Error response from daemon: {error.message}", hint=error.hint)
+
+    def _keep(self, sock: _socket.socket) -> None:
+        if self._finished:
+            sock.close()
+        else:
+            super()._keep(sock)
 
     def _connect(self) -> _socket.socket:
         try:

@@ -38,7 +38,7 @@ class Session:
     ) -> None:
         for engine in (self._engine, self._extensions):
             if engine:
-                engine.close()
+                engine.finish()
 
     @property
     def name(self) -> str:

@@ -65,7 +65,7 @@ def at_once(
                 outcomes[index] = error
             finally:
                 done[index].release()
-        engine.close()
+        engine.finish()
 
     if len(names) == 1:
         work()

@@ -44,17 +44,26 @@ def aligned(lines: Sequence[Sequence[str]], min_width: int = _MIN_WIDTH, gap: in
 
 def width_of(text: str) -> int:
     """Return how many columns of a terminal ``text`` takes."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining, east_asian_width
-
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+    return len(text) if text.isascii() else sum(map(_width, text))
 
 
 def shortened(text: str, width: int) -> str:
     """Return ``text``, cut to ``width`` columns with an ellipsis at its end."""
-    if width_of(text) <= width:
+    if len(text) <= width and text.isascii():
         return text
-    while text and width_of(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    taken = fits = 0
+    for position, character in enumerate(text):
+        taken += _width(character)
+        if taken > width:
+            return text[:fits] + "…"
+        if taken < width:
+            fits = position + 1
+    return text
+
+
+def _width(character: str) -> int:
+    if character.isascii():
+        return 1
+    from unicodedata import combining, east_asian_width
+
+    return 0 if combining(character) else 2 if east_asian_width(character) in "WF" else 1

@@ -78,8 +78,8 @@ class FakeEngine:
                         self.requests.append(request)
                     if not self._reply(request):
                         break
-            except OSError:
-                pass
+            except (OSError, ValueError):
+                pass  # the client broke off
         self._open.discard(sock)
 
     def _reply(self, request: Request) -> bool:

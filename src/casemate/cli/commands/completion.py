@@ -15,25 +15,26 @@ if TYPE_CHECKING:
 # is behind a tab, and a last line that says what else may stand there: `:files` or `:`.
 _BASH = r"""# bash completion for casemate
 _casemate() {
-    local line last= IFS=$'\n'
+    local line current prefix last= IFS=$'\n'
+    local -a words
     COMPREPLY=()
-    local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-    local current=${COMP_WORDS[COMP_CWORD]}
+    # bash breaks words at = and : too; the command wants them whole.
+    IFS=$' \t\n' read -ra words <<< "${COMP_LINE:0:COMP_POINT}"
+    [[ ${COMP_LINE:0:COMP_POINT} == *[[:space:]] ]] && words+=("")
     while read -r line; do
         case $line in
             :*) last=$line ;;
             *) COMPREPLY+=("${line%%$'\t'*}") ;;
         esac
-    done < <("${COMP_WORDS[0]}" __complete -- "${words[@]}" 2>/dev/null)
+    done < <("${words[0]}" __complete -- "${words[@]:1}" 2>/dev/null)
+    current=${words[${#words[@]}-1]}
     if [[ $last == :files ]]; then
         COMPREPLY+=($(compgen -f -- "${current#*=}"))
         compopt -o filenames 2>/dev/null
     fi
-    # Words are also broken at these; what is before the break is not to be repeated.
-    local break=${current##*[:=]}
-    if [[ $break != "$current" && $COMP_WORDBREAKS == *[:=]* ]]; then
-        COMPREPLY=("${COMPREPLY[@]#"${current%"$break"}"}")
-    fi
+    # What is before such a break stands on the line already.
+    prefix=${current%"${current##*[:=]}"}
+    COMPREPLY=("${COMPREPLY[@]#"$prefix"}")
     [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[=:] ]] && compopt -o nospace 2>/dev/null
 }
 complete -F _casemate casemate
