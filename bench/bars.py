@@ -37,7 +37,7 @@ BARS = (
     Bar("pull", "casemate", "total", "dockerd", Fraction(1, 4)),
     Bar("load", "casemate", "total", "dockerd", Fraction(1, 4)),
     Bar("push", "casemate", "total", "dockerd", Fraction(1, 4)),
-    Bar("first", "casemate run, engine not running", "total", "", limit_ms=1000),
+    Bar("first", "casemate run", "total", "", limit_ms=1000),
 )
 
 

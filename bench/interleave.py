@@ -11,6 +11,8 @@ from bench.failure import Broken
 from bench.figures import Round
 from casemate.errors import Error
 
+_TRIES = 3
+
 
 class Effort(NamedTuple):
     """How much is done: rounds that count, rounds before them, and seconds between two cases.
@@ -38,24 +40,27 @@ class Case(NamedTuple):
 
 
 class Turns(NamedTuple):
-    """The rounds of each case; a case that failed took no further part, for the reason given."""
+    """The rounds of each case that succeeded, and why the others failed."""
 
     rounds: dict[str, list[Round]]
-    failures: dict[str, str]
+    failures: dict[str, list[str]]
 
 
 def interleave(cases: Sequence[Case], rounds: int, warmups: int, pause_s: float) -> Turns:
-    """Return what ``rounds`` rounds of all cases gave, after ``warmups`` that do not count."""
+    """Return what ``rounds`` rounds of all cases gave, after ``warmups`` that do not count.
+
+    A case that has failed three times takes no further part.
+    """
     found: dict[str, list[Round]] = {case.name: [] for case in cases}
-    failures: dict[str, str] = {}
+    failures: dict[str, list[str]] = {}
     for number in range(-warmups, rounds):
         for case in cases:
-            if case.name in failures:
+            if len(failures.get(case.name, ())) == _TRIES:
                 continue
             try:
                 measured = _once(case, pause_s)
             except (Broken, Error) as error:
-                failures[case.name] = str(error)
+                failures.setdefault(case.name, []).append(str(error).strip())
                 continue
             if number >= 0:
                 found[case.name].append(measured)

@@ -120,7 +120,8 @@ def _table(name: str, result: Result) -> Iterator[str]:
         yield _row(case, rounds, ours)
     yield ""
     yield from (f"- {note}" for note in result.notes)
-    yield from (f"- **failed:** {case}: {why}" for case, why in result.turns.failures.items())
+    for case, reasons in result.turns.failures.items():
+        yield f"- **failed:** {case}, {len(reasons)} times: {'; '.join(sorted(set(reasons)))}"
 
 
 def _row(case: str, rounds: list[Round], ours: float | None) -> str:
@@ -137,6 +138,7 @@ def _row(case: str, rounds: list[Round], ours: float | None) -> str:
 
 
 def _verdicts(verdicts: list[Verdict]) -> Iterator[str]:
+    yield ""
     yield "## Bars"
     yield ""
     yield "| scenario | bar | ours ms | peer ms | peer / ours | met |"

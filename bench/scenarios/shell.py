@@ -17,8 +17,17 @@ def run(roster: Roster, effort: Effort) -> Result:
         roster.known("casemate run", lambda: _ours(roster)),
         roster.known("dockerd", lambda: roster.dockerd),
     )
-    names = ("casemate run", "docker run")
-    cases = [_case(name, daemon) for name, daemon in zip(names, daemons, strict=True) if daemon]
+    run_it, nothing = ("run", "--rm", BUSYBOX, "true"), ("--version",)
+    named = zip(("casemate", "docker"), daemons, strict=True)
+    cases = [
+        case
+        for name, daemon in named
+        if daemon
+        for case in (
+            _case(f"{name} run", daemon, run_it),
+            _case(f"{name} --version", daemon, nothing),  # what the program itself costs
+        )
+    ]
     podman = roster.known("podman with a bridge", lambda: _with_bridge(roster))
     if podman:
         cases.append(_podman(podman))
@@ -37,11 +46,10 @@ def _with_bridge(roster: Roster) -> Podman:
     return podman
 
 
-def _case(name: str, daemon: Daemon) -> Case:
-    arguments = (*daemon.command, "run", "--rm", BUSYBOX, "true")
+def _case(name: str, daemon: Daemon, words: tuple[str, ...]) -> Case:
     return Case(
         name,
-        lambda: {"total": daemon.keeper.run(arguments).wall_ms},
+        lambda: {"total": daemon.keeper.run((*daemon.command, *words)).wall_ms},
         daemon.keeper.cpu_ms,
     )
 
