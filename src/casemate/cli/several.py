@@ -34,6 +34,18 @@ def in_turn(names: list[str], request: Callable[[str], object]) -> int:
     return 0
 
 
+class _Task:
+    """One name, and what came of it when ``done`` is free."""
+
+    __slots__ = ("done", "name", "outcome")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.outcome: Error | None = Internal("the request was not made")
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+
+
 def at_once(
     session: Session,
     names: list[str],
@@ -45,43 +57,39 @@ def at_once(
     Names are printed in their order. Raises Exit with all errors, but those of the ``tolerated``
     classes are only told.
     """
-    outcomes: list[Error | None] = [Internal("the request was not made") for _ in names]
-    done = [_thread.allocate_lock() for _ in names]
-    for lock in done:
-        lock.acquire()  # until the request is done
-    todo = list(range(len(names)))[::-1]
-
-    def work() -> None:
-        engine = session.another_engine()
-        while todo:
-            try:
-                index = todo.pop()
-            except IndexError:
-                break  # another thread was faster
-            try:
-                request(engine, names[index])
-                outcomes[index] = None
-            except Error as error:
-                outcomes[index] = error
-            finally:
-                done[index].release()
-        engine.finish()
-
-    if len(names) == 1:
-        work()
+    tasks = [_Task(name) for name in names]
+    todo = tasks[::-1]
+    if len(tasks) == 1:
+        _work(session.another_engine(), todo, request)
     else:
-        for _ in range(min(_MOST, len(names))):
-            _thread.start_new_thread(work, ())
+        for _ in range(min(_MOST, len(tasks))):
+            _thread.start_new_thread(_work, (session.another_engine(), todo, request))
     errors = []
-    for index, name in enumerate(names):
-        done[index].acquire()
-        outcome = outcomes[index]
-        if outcome is None:
-            out(f"{name}\n")
-        elif isinstance(outcome, tolerated):
-            err(f"{outcome}\n")
+    for task in tasks:
+        task.done.acquire()
+        if task.outcome is None:
+            out(f"{task.name}\n")
+        elif isinstance(task.outcome, tolerated):
+            err(f"{task.outcome}\n")
         else:
-            errors.append(outcome)
+            errors.append(task.outcome)
     if errors:
         raise joined(errors)
     return 0
+
+
+def _work(engine: Engine, todo: list[_Task], request: Callable[[Engine, str], object]) -> None:
+    """Do tasks from the end of ``todo`` until none is left."""
+    while todo:
+        try:
+            task = todo.pop()
+        except IndexError:
+            break  # another thread was faster
+        try:
+            request(engine, task.name)
+            task.outcome = None
+        except Error as error:
+            task.outcome = error
+        finally:
+            task.done.release()
+    engine.finish()

@@ -84,8 +84,7 @@ class Client:
         ``body`` in pieces is sent chunked, while it is produced.
         """
         extra = dict(headers or {})
-        sock = self._kept or self._connect()
-        self._kept = None
+        sock = self._reusable() or self._connect()
         answered = False
         try:
             _send(sock, method, self.prefix + path, extra, body)
@@ -128,6 +127,20 @@ class Client:
         if self._kept:
             self._kept.close()
             self._kept = None
+
+    def _reusable(self) -> _socket.socket | None:
+        """Return the kept connection, unless the other side has closed it in between."""
+        sock, self._kept = self._kept, None
+        if sock is None:
+            return None
+        try:
+            sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return sock  # nothing to read: it waits for us
+        except OSError:
+            pass
+        sock.close()
+        return None
 
     def _keep(self, sock: _socket.socket) -> None:
         self.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from casemate.cli import tree
 from casemate.cli.main import load
 from casemate.cli.usage import command_help
+from casemate.http.client import Client
 from unit.cli.conftest import Cli
 from unit.cli.fakeengine import FakeEngine
 
@@ -161,3 +163,18 @@ def test_a_signal_ends_a_command_with_its_status(
     with child:
         _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (status, b"")
+
+
+def test_a_connection_that_the_engine_closed_is_not_used_again() -> None:
+    """A restarted engine does not know the connections of the one before."""
+    client = Client("unix:///nowhere")
+    for ending in ("open", "closed", "spoke"):
+        ours, theirs = socket.socketpair()
+        client._keep(ours)
+        if ending == "closed":
+            theirs.close()
+        elif ending == "spoke":
+            theirs.sendall(b"HTTP/1.1 408 too late\r\n\r\n")
+        assert (client._reusable() is ours) is (ending == "open")
+        ours.close()
+        theirs.close()

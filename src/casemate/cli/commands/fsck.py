@@ -47,12 +47,20 @@ def _line(problem: dict[str, Any]) -> str:
     return clean(f"{text} ({repair})" if repair else text) + "\n"
 
 
+def _counted(name: str, count: int) -> str:
+    return f"1 {name.removesuffix('s')}" if count == 1 else f"{count} {name}"
+
+
 def _summary(checked: dict[str, Any], found: int, left: int) -> str:
-    counts = ", ".join(f"{count} {name.lower()}" for name, count in checked.items())
+    counts = ", ".join(_counted(name.lower(), count) for name, count in checked.items())
     if not found:
         return clean(f"checked {counts}: everything is well") + "\n"
-    problems = "1 problem" if found == 1 else f"{found} problems"
-    return clean(f"checked {counts}: {problems}, {found - left} repaired, {left} left") + "\n"
+    return (
+        clean(
+            f"checked {counts}: {_counted('problems', found)}, {found - left} repaired, {left} left"
+        )
+        + "\n"
+    )
 
 
 COMMAND = Command(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from casemate.cli.arguments import Arguments
     from casemate.cli.session import Session
 
+_ENGINE = ("ApiVersion", "MinAPIVersion", "GitCommit", "BuildTime", "Os", "Arch")
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -62,32 +63,34 @@ def _text(client: dict[str, Any], server: dict[str, Any] | None) -> str:
     ]
     if server:
         lines += [[""], [f"Server: {(server.get('Platform') or {}).get('Name', '')}".rstrip()]]
-        for component in server.get("Components") or [_engine_of(server)]:
+        for component in server.get("Components") or [{"Name": "Engine"}]:
             lines.append([f" {component.get('Name')}:"])
+            if component.get("Name") == "Engine":
+                component = _filled(component, server)
             lines += [[f"  {name}:", value] for name, value in _details(component)]
     return aligned([[clean(cell) for cell in line] for line in lines], 20, 1)
 
 
-def _engine_of(server: dict[str, Any]) -> dict[str, Any]:
-    """Return the engine as a component, for an engine that does not list any."""
-    names = ("ApiVersion", "MinAPIVersion", "GitCommit", "Os", "Arch", "BuildTime")
-    details = {name: server[name] for name in names if server.get(name)}
-    return {"Name": "Engine", "Version": server.get("Version"), "Details": details}
+def _filled(engine: dict[str, Any], server: dict[str, Any]) -> dict[str, Any]:
+    """Return the engine as a component; what it does not say of itself the answer says."""
+    details = {name: server[name] for name in _ENGINE if server.get(name)}
+    details |= engine.get("Details") or {}
+    return {"Version": server.get("Version")} | engine | {"Details": details}
 
 
 def _details(component: dict[str, Any]) -> list[tuple[str, str]]:
     details = component.get("Details") or {}
     pairs = [("Version", component.get("Version"))]
     if component.get("Name") == "Engine":
-        api = f"{details.get('ApiVersion')} (minimum version {details.get('MinAPIVersion')})"
+        least = details.get("MinAPIVersion")
+        api = f"{details.get('ApiVersion')}" + (f" (minimum version {least})" if least else "")
         pairs += [
             ("API version", api),
             ("Git commit", details.get("GitCommit")),
             ("Built", details.get("BuildTime")),
             ("OS/Arch", f"{details.get('Os')}/{details.get('Arch')}"),
         ]
-        shown = ("ApiVersion", "MinAPIVersion", "GitCommit", "BuildTime", "Os", "Arch")
-        details = {name: value for name, value in details.items() if name not in shown}
+        details = {name: value for name, value in details.items() if name not in _ENGINE}
     pairs += sorted(details.items())
     return [(name, str(value)) for name, value in pairs if value]
 
