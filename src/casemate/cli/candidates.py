@@ -97,6 +97,4 @@ def _listed(engine: Engine, kind: str) -> list[Candidate]:
 
 
 def _tags(image: dict[str, Any]) -> list[str]:
-    """Return the names of an image; ``:latest`` may be left out."""
-    tags = [tag for tag in image.get("RepoTags") or [] if not tag.startswith("<none>")]
-    return [tag.removesuffix(":latest") for tag in tags]
+    return [tag for tag in image.get("RepoTags") or [] if not tag.startswith("<none>")]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 
 from casemate.cli import tree
+from casemate.cli.arguments import HelpWanted, parse
 from casemate.cli.candidates import names_of
+from casemate.cli.failure import BadUsage
 from casemate.cli.options import SWITCH
 from casemate.cli.output import clean, out
 
@@ -25,24 +27,26 @@ if TYPE_CHECKING:
 _FILES = ":files"
 
 
-def complete(words: list[str], options: Arguments) -> int:
+def complete(words: list[str]) -> int:
     """Print the candidates for the last of ``words``, which may be empty."""
     words = words[1:] if words[:1] == ["--"] else words
-    found, files = candidates(words or [""], options)
+    found, files = candidates(words or [""])
     for text, about in found:
         out(f"{clean(text)}\t{clean(about)}\n" if about else f"{clean(text)}\n")
     out(f"{_FILES if files else ':'}\n")
     return 0
 
 
-def candidates(words: list[str], options: Arguments) -> tuple[list[Candidate], bool]:
+def candidates(words: list[str]) -> tuple[list[Candidate], bool]:
     """Return the candidates for the last word, and whether files are candidates too."""
     from casemate.cli.main import GLOBAL_OPTIONS, load
 
     last = words[-1]
-    before = _behind_globals(words[:-1], GLOBAL_OPTIONS)
-    if before is None:
-        return [], True
+    try:
+        options = parse(GLOBAL_OPTIONS, words[:-1], mixed=False)
+    except (BadUsage, HelpWanted):
+        return [], True  # the last option still lacks its value
+    before = options.rest
     module, path = tree.find(before)
     if module is None:
         if not before:
@@ -59,19 +63,6 @@ def _top(last: str, options: Sequence[Option]) -> list[Candidate]:
         return [(f"--{option.name}", option.help) for option in options]
     groups = [(name, about) for name, (about, _) in tree.GROUPS.items()]
     return [(name, about) for name, (_, about) in tree.top().items()] + groups
-
-
-def _behind_globals(words: list[str], options: Sequence[Option]) -> list[str] | None:
-    """Drop the program's own options; None when the last one still lacks its value."""
-    words = list(words)
-    while words and words[0].startswith("-"):
-        word = words.pop(0)
-        option = _option(word, options)
-        if option and option.kind != SWITCH and "=" not in word:
-            if not words:
-                return None
-            words.pop(0)
-    return words
 
 
 def _of_command(

@@ -79,7 +79,7 @@ def _run(words: list[str]) -> int:
     if rest[0] == "__complete":
         from casemate.cli.complete import complete
 
-        return complete(rest[1:], options)
+        return complete(rest[1:])
     module, path = tree.find(rest)
     if module is None:
         return _no_command(rest)

@@ -52,7 +52,7 @@ def ask(cli: Cli, capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
         (["run", "--env-file", ""], [":files"]),
         (["run", "--network", ""], ["bridge", ":"]),
         (["run", "-v", "da"], ["data", ":files"]),
-        (["run", ""], ["debian:12", "web", ":"]),
+        (["run", ""], ["debian:12", "web:latest", ":"]),
         (["run", "-it", "--rm", "deb"], ["debian:12", ":"]),
         (["run", "debian", ""], [":"]),
         (["run", "debian", "--na"], [":"]),
@@ -61,7 +61,7 @@ def ask(cli: Cli, capfd: pytest.CaptureFixture[str], *words: str) -> list[str]:
         (["rm", "web", ""], ["old", ":"]),
         (["logs", "web", ""], [":"]),
         (["kill", "-s", "T"], ["TERM", "TSTP", ":"]),
-        (["inspect", ""], ["web", "old", "debian:12", "web", "bridge", "data", ":"]),
+        (["inspect", ""], ["web", "old", "debian:12", "web:latest", "bridge", "data", ":"]),
         (["volume", "rm", ""], ["data", ":files"]),
         (["completion", ""], ["bash", "fish", "zsh", ":"]),
         (["import", ""], [":files"]),
@@ -95,6 +95,13 @@ def test_without_an_engine_nothing_is_started_and_no_name_is_known(
     monkeypatch.setenv("CASEMATE_RUN", str(tmp_path / "run"))
     assert ask(cli, capfd, "rm", "") == [":"]
     assert not (tmp_path / "run").exists()
+
+
+def test_names_are_those_of_the_engine_on_the_line(
+    cli: Cli, known: FakeEngine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CASEMATE_HOST")
+    assert ask(cli, capfd, "-H", known.address, "rm", "w") == ["web", ":"]
 
 
 def test_names_cannot_steer_the_terminal(
