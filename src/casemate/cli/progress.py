@@ -7,7 +7,7 @@ import time
 from casemate.cli.output import clean, clean_lines, is_terminal, terminal_size, write
 from casemate.cli.table import shortened
 from casemate.cli.units import human_size
-from casemate.errors import Error, Unavailable
+from casemate.errors import Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +31,7 @@ def display(
     """
     board = Board(descriptor) if descriptor >= 0 and is_terminal(descriptor) else None
     for document in documents:
-        failure = document.get("errorDetail") or {}
-        if failure or document.get("error"):
-            message = str(failure.get("message") or document.get("error"))
-            raise _failure(message, document.get("hint"))
+        check(document)
         if "aux" in document:
             if on_aux and isinstance(document["aux"], dict):
                 on_aux(document["aux"])
@@ -42,6 +39,17 @@ def display(
             board.show(document)
         elif descriptor >= 0:
             _show_plain(document, descriptor)
+
+
+def check(document: dict[str, Any]) -> None:
+    """Raise Unavailable when a document of a stream says that the work has failed."""
+    detail = document.get("errorDetail") or {}
+    if detail or document.get("error"):
+        hint = detail.get("hint")
+        raise Unavailable(
+            str(detail.get("message") or document.get("error")),
+            hint=str(hint) if hint else None,
+        )
 
 
 class Board:
@@ -110,7 +118,3 @@ def _show_plain(document: dict[str, Any], descriptor: int) -> None:
         status = clean(str(document.get("status") or document.get("progress") or ""))
         text = (f"{clean(str(identifier))}: " if identifier else "") + status + "\n"
     write(descriptor, text.encode("utf-8", "backslashreplace"))
-
-
-def _failure(message: str, hint: object) -> Error:
-    return Unavailable(message, hint=hint if isinstance(hint, str) else None)

@@ -129,6 +129,7 @@ def test_pull_says_the_default_tag_and_the_whole_name(
     assert capfd.readouterr().out == (
         "Using default tag: latest\nDone\nWell\ndocker.io/library/debian:latest\n"
     )
-    engine.answers["POST /images/create"] = (200, b'{"error":"denied"}')
+    failure = b'{"errorDetail":{"message":"denied","hint":"log in"},"error":"denied"}'
+    engine.answers["POST /images/create"] = (200, failure)
     assert cli("pull", "-q", "debian:1") == 1
-    assert capfd.readouterr() == ("", "denied\n")
+    assert capfd.readouterr() == ("", "denied\nhint: log in\n")

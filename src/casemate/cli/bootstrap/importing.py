@@ -5,8 +5,8 @@ from __future__ import annotations
 from casemate.cli.containers import short_id
 from casemate.cli.engine import path_of
 from casemate.cli.output import ERR, is_terminal, out, write
+from casemate.cli.progress import check
 from casemate.cli.units import human_size
-from casemate.errors import Internal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def import_image(
     headers = {"Content-Type": "application/x-tar"}
     identifier = ""
     for document in session.engine.documents("POST", query, body, headers):
-        failure = document.get("errorDetail") or {}
-        if failure or document.get("error"):
-            raise Internal(str(failure.get("message") or document["error"]))
+        check(document)
         identifier = str(document.get("status") or identifier)
     out(f"{identifier}\n" if quiet else f"{image.familiar} {short_id(identifier)}\n")
     return 0
