@@ -47,7 +47,7 @@ def pieces(path: str) -> Iterator[bytes]:
     try:
         descriptor = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
-        raise from_os(error, f"cannot read {path}") from error
+        raise from_os(error, "cannot read the archive") from error
     return _read_all(descriptor, path)
 
 

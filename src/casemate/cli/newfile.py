@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from casemate.errors import from_os
+from casemate.errors import Error, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class NewFile:
             else:
                 self._descriptor = os.open(self._path, flags)
         except OSError as error:
-            raise from_os(error, f"cannot write {self._path}") from error
+            raise self._failure(error) from error
         return self
 
     def write(self, data: bytes | memoryview) -> None:
@@ -46,7 +46,11 @@ class NewFile:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
-            raise from_os(error, f"cannot write {self._path}") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> Error:
+        """Return the error by the file's own name, not the one it has until it is whole."""
+        return from_os(OSError(error.errno, error.strerror), f"cannot write {self._path}")
 
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
@@ -58,7 +62,7 @@ class NewFile:
                 os.rename(self._partial, self._path)
                 kept = True
         except OSError as error:
-            raise from_os(error, f"cannot write {self._path}") from error
+            raise self._failure(error) from error
         finally:
             os.close(self._descriptor)
             if self._replace and not kept:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BAR = 50
+#: The size of a terminal that does not tell its own.
+_ROWS, _COLUMNS = 24, 80
 _BAR_MIN_COLUMNS = 110
 #: A line that only counts up is drawn at most so often.
 _PERIOD_S = 0.05
@@ -78,8 +80,9 @@ class Board:
 
     def _draw(self, identifier: str, status: str, detail: dict[str, Any]) -> None:
         rows, columns = terminal_size(self._descriptor)
+        rows, columns = rows or _ROWS, columns or _COLUMNS
         text = clean(f"{identifier}: {status} {counted(detail, columns)}".rstrip())
-        line = shortened(text, max(columns - 1, 1)).encode("utf-8", "backslashreplace")
+        line = shortened(text, columns - 1).encode("utf-8", "backslashreplace")
         if identifier not in self._lines:
             self._lines.append(identifier)
             write(self._descriptor, line + b"\n")

@@ -61,7 +61,7 @@ def read_pairs(path: str, known: Mapping[str, str]) -> list[str]:
         with open(path, "rb") as file:
             data = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise from_os(error, f"cannot read {path}") from error
+        raise from_os(error, "cannot read the file of variables") from error
     if len(data) > _MAX_FILE_BYTES:
         raise InvalidArgument(f"invalid env file ({path}): larger than {_MAX_FILE_BYTES} bytes")
     found = []

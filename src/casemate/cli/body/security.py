@@ -34,7 +34,7 @@ def _profile(path: str) -> str:
         with open(path, "rb") as file:
             data = file.read(_MAX_PROFILE_BYTES + 1)
     except OSError as error:
-        raise from_os(error, f"cannot read the seccomp profile {path}") from error
+        raise from_os(error, "cannot read the seccomp profile") from error
     if len(data) > _MAX_PROFILE_BYTES:
         raise InvalidArgument(f"seccomp profile {path}: larger than {_MAX_PROFILE_BYTES} bytes")
     try:
