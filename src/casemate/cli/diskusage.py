@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     #: A kind's name, how many there are and how many are in use, its bytes and those to be had.
     Kind = tuple[str, int, int, int, int]
 
+_CACHE = "Build Cache"
 _RUNNING = ("running", "paused", "restarting")
 
 
@@ -27,8 +28,13 @@ def kinds(usage: dict[str, Any]) -> list[Kind]:
             "Containers", [(c.get("SizeRw") or 0, c.get("State") in _RUNNING) for c in containers]
         ),
         _kind("Local Volumes", [_volume(item["UsageData"]) for item in volumes]),
-        _kind("Build Cache", [(c.get("Size") or 0, bool(c.get("InUse"))) for c in caches]),
+        _kind(_CACHE, [(_own(record), bool(record.get("InUse"))) for record in caches]),
     ]
+
+
+def _own(record: dict[str, Any]) -> int:
+    """Return the bytes of a cache record that no image has as well."""
+    return 0 if record.get("Shared") else record.get("Size") or 0
 
 
 def _volumes(usage: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,7 +65,8 @@ def _kind(name: str, sizes: list[tuple[int, bool]]) -> Kind:
 
 def _reclaimable(kind: Kind, whole: bool) -> str:
     total, idle = kind[3], kind[4]
-    return human_size(idle) + (f" ({idle * 100 // total}%)" if total > 0 else "")
+    share = f" ({idle * 100 // total}%)" if total > 0 and kind[0] != _CACHE else ""
+    return human_size(idle) + share
 
 
 ROWS = Listing(

@@ -294,6 +294,7 @@ SHOWN = [
     "system df",
     "system df --format '{{.Type}} {{.TotalCount}} {{.Reclaimable}}'",
     "system df --format json",
+    "system df -v",
 ]
 TEMPLATES = [
     "{{.Id}} {{.Name}} {{.State.Pid}} {{.State.Running}}",

@@ -110,7 +110,20 @@ LISTS: dict[str, Any] = {
             {"Name": "v", "Driver": "local", "UsageData": {"Size": 100, "RefCount": 1}},
             {"Name": "w", "Driver": "local", "UsageData": {"Size": 300, "RefCount": 0}},
         ],
-        "BuildCache": [],
+        "BuildCache": [
+            {
+                "ID": "abcdefghijklmnopqrstuvwxy",
+                "Type": "regular",
+                "Size": 4000,
+                "CreatedAt": "2020-01-01T00:00:00.5Z",
+                "LastUsedAt": "2021-01-01T00:00:00Z",
+                "UsageCount": 3,
+                "InUse": True,
+                "Shared": False,
+            },
+            {"ID": "b" * 25, "Type": "x", "Size": 5, "CreatedAt": "2020-01-01T00:00:00Z"},
+            {"ID": "a" * 25, "Type": "x", "CreatedAt": "2020-01-01T00:00:00Z", "Shared": True},
+        ],
     },
 }
 
