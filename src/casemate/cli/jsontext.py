@@ -20,6 +20,7 @@ class _Strict:
     strict = True
     object_hook = None
     object_pairs_hook = None
+    array_hook = None
     parse_float = float
     parse_int = int
     memo: dict[str, str] = {}  # noqa: RUF012

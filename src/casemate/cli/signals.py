@@ -20,8 +20,9 @@ _OWN = frozenset(
     for name in ("KILL", "STOP", "CHLD", "PIPE", "URG", "SEGV", "BUS", "FPE", "ILL", "TTIN",
                  "TTOU", "WINCH")
 )  # fmt: skip
-#: The C library keeps 32 and 33 for itself.
-FORWARDED = tuple(n for n in (*range(1, 32), *range(34, 65)) if n not in _OWN)
+#: The C library keeps those between the two ranges for itself.
+_ALL = (*range(1, 32), *range(_signal.SIGRTMIN, _signal.SIGRTMAX + 1))
+FORWARDED = tuple(number for number in _ALL if number not in _OWN)
 RESIZED = int(_signal.SIGWINCH)
 
 

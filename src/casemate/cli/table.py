@@ -20,26 +20,25 @@ def aligned(lines: Sequence[Sequence[str]], min_width: int = _MIN_WIDTH, gap: in
     A column is what follows one another: a line with fewer cells begins a new one, so that the
     widths of what stands apart do not depend on each other.
     """
-    widths: list[list[int]] = [[0] * max(len(line) - 1, 0) for line in lines]
-    for column in range(max(map(len, widths), default=0)):
+    padded = [list(line) for line in lines]
+    for column in range(max(map(len, lines), default=1) - 1):
         start = 0
         while start < len(lines):
             end = start
-            while end < len(lines) and column < len(widths[end]):
+            while end < len(lines) and column < len(lines[end]) - 1:
                 end += 1
-            block = range(start, end)
-            width = max((width_of(lines[row][column]) + gap for row in block), default=0)
-            for row in block:
-                widths[row][column] = max(width, min_width)
+            _pad(padded[start:end], column, min_width, gap)
             start = end + 1
-    return "".join(
-        "".join(
-            cell + " " * (width - width_of(cell)) for cell, width in zip(line, wide, strict=False)
-        )
-        + (line[-1] if line else "")
-        + "\n"
-        for line, wide in zip(lines, widths, strict=True)
-    )
+    return "".join(["".join(line) + "\n" for line in padded])
+
+
+def _pad(lines: list[list[str]], column: int, min_width: int, gap: int) -> None:
+    """Fill the cells of one column up to the width of the widest."""
+    cells = [line[column] for line in lines]
+    widths = [width_of(cell) for cell in cells]
+    width = max(max(widths, default=0) + gap, min_width)
+    for line, cell, own in zip(lines, cells, widths, strict=True):
+        line[column] = cell + " " * (width - own)
 
 
 def width_of(text: str) -> int:
