@@ -64,8 +64,10 @@ class LogReader:
                 entry = parse(line)
                 if entry:
                     yield entry
-            if len(self._files) == 1 and not self._next_file():
-                return
+            if len(self._files) == 1:
+                if not self._next_file():
+                    return
+                continue  # more may have been written to it before it was rotated
             os.close(self._files.popleft())
             self._rest = b""
 
@@ -81,12 +83,15 @@ class LogReader:
 
     def _next_file(self) -> bool:
         """Open the files that are newer than the last one; False when there are none."""
-        newest = os.fstat(self._files[-1]).st_ino if self._files else None
         opened = _open_all(self._directory)
-        while opened and newest is not None and os.fstat(opened[0]).st_ino != newest:
-            os.close(opened.pop(0))
-        if opened and newest is not None:
-            os.close(opened.pop(0))
+        if self._files:
+            # When the last one is not among them, more was written than is kept: all are newer.
+            last = os.fstat(self._files[-1]).st_ino
+            inodes = [os.fstat(file).st_ino for file in opened]
+            known = inodes.index(last) + 1 if last in inodes else 0
+            for file in opened[:known]:
+                os.close(file)
+            del opened[:known]
         self._files.extend(opened)
         return bool(opened)
 
@@ -98,14 +103,17 @@ def _open_all(directory: str) -> list[int]:
         number = name.removeprefix("log.json.")
         if name != number and number.isdigit():
             numbers.append(int(number))
-    opened = []
-    for which in sorted(numbers, reverse=True):
+    opened: dict[int, int] = {}
+    # The newest first: what a rotation renames meanwhile is then met twice, not missed.
+    for which in sorted(numbers):
         name = f"log.json.{which}" if which else "log.json"
         try:
-            opened.append(os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            file = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # rotated between the listing and here: it is the next one now
-    return opened
+            continue
+        if opened.setdefault(os.fstat(file).st_ino, file) != file:
+            os.close(file)
+    return [*opened.values()][::-1]
 
 
 def last(entries: Iterator[Entry], lines: int) -> list[Entry]:

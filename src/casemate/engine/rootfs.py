@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from casemate.errors import InvalidArgument
 from casemate.linux import inroot, mount
 from casemate.oci.digest import Digest
-from casemate.snapshot.mounts import RootMount
+from casemate.snapshot.mounts import FEATURES, RootMount
 from casemate.spec.identity import Identity, resolve
 
 #: User databases are read up to this size; larger ones are refused (CVE-2026-47262).
 _MAX_DATABASE = 1 << 20
 _NAMES = ("etc/passwd", "etc/group")
-_OPTIONS = (("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"))
 
 Databases = tuple[bytes, bytes]
 
@@ -31,8 +30,9 @@ def seen(root: RootMount, place: str, *, new_api: bool) -> Iterator[int]:
     """
     layers = (root.upper, *root.lower) if root.upper else root.lower
     if new_api:
-        options = [("lowerdir+", path) for path in layers]
-        descriptor = mount.detached("overlay", [*options, *_OPTIONS], mount.MOUNT_ATTR_RDONLY)
+        options = [f"lowerdir+={path}" for path in layers]
+        pairs = [(k, v) for k, _, v in (o.partition("=") for o in (*options, *FEATURES))]
+        descriptor = mount.detached("overlay", pairs, mount.MOUNT_ATTR_RDONLY)
     else:
         descriptor = _briefly_mounted(layers, place)
     try:
@@ -42,8 +42,7 @@ def seen(root: RootMount, place: str, *, new_api: bool) -> Iterator[int]:
 
 
 def _briefly_mounted(layers: tuple[str, ...], place: str) -> int:
-    data = ",".join([f"lowerdir={':'.join(layers)}", *(f"{k}={v}" for k, v in _OPTIONS)])
-    mount.mount("overlay", place, "overlay", mount.MS_RDONLY, data)
+    mount.mount("overlay", place, "overlay", mount.MS_RDONLY, RootMount(layers).options())
     try:
         return inroot.open_root(place)
     finally:

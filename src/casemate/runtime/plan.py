@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+from casemate.runtime.describe import line
 from casemate.runtime.steps import SIGNATURES, Registers, Step, assign, encode
 
 _HEADER = struct.Struct("<IIIIIIQ")
@@ -85,7 +86,7 @@ class Plan(NamedTuple):
         ):
             if steps:
                 lines.append(f"# {title}")
-                lines.extend(f"{number:4}  {item}" for number, item in enumerate(steps))
+                lines.extend(f"{number:4}  {line(item)}" for number, item in enumerate(steps))
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:

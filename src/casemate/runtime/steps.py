@@ -78,9 +78,6 @@ class Step(NamedTuple):
     op: str
     operands: tuple[Operand, ...]
 
-    def __str__(self) -> str:
-        return f"{self.op:<14}" + " ".join(_shown(self))
-
 
 def step(op: str, *operands: Operand) -> Step:
     """Return a Step. Raises TypeError when the operands do not fit the operation's signature."""
@@ -164,28 +161,3 @@ def _encode_bytes(out: bytearray, raw: bytes) -> None:
     out += _U32.pack(len(raw))
     out += raw
     out += b"\0"
-
-
-def _shown(item: Step) -> list[str]:
-    return [
-        _operand(item.op, kind, value)
-        for kind, value in zip(SIGNATURES[item.op], item.operands, strict=True)
-    ]
-
-
-def _operand(op: str, kind: str, value: Operand) -> str:
-    if isinstance(value, int):
-        return _number(op, value)
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, tuple):
-        return repr(list(value))
-    return {"w": f"{value} ←", "r": f"[{value}]"}.get(kind, repr(value))
-
-
-def _number(op: str, value: int) -> str:
-    if op in ("bounding", "capabilities", "setattr", "fsmount", "unshare", "setns", "expect_fs"):
-        return hex(value)
-    if op in ("mkdir", "umask"):
-        return f"0{value:o}"
-    return str(value)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+#: Features of overlayfs. Off: directories that only point to another, files that are only metadata,
+#: a shared index; so a writable layer stays readable as a plain directory. On where it can be: one
+#: device number for the whole root, or ``du -x`` and ``tar --one-file-system`` would pass over what
+#: comes from a mounted layer.
+FEATURES = ("redirect_dir=off", "metacopy=off", "index=off", "xino=auto")
+
 
 class RootMount(NamedTuple):
     """The directories of an overlay: ``lower``, the topmost first, and a writable pair.
 
     ``upper`` and ``work`` are None for a read-only root. The overlay is to be mounted with
-    ``redirect_dir`` and ``metacopy`` off and without ``userxattr``; there are at least two
-    directories in all. ``volatile`` (false from a snapshotter; for who runs a container to set)
+    ``FEATURES`` and without ``userxattr``; there are at least two directories in all.
+    ``volatile`` (false from a snapshotter; for who runs a container to set)
     says that nobody needs the writable layer after a crash of the machine.
     """
 
@@ -27,7 +33,7 @@ class RootMount(NamedTuple):
             options += [f"upperdir={_escaped(self.upper)}", f"workdir={_escaped(self.work)}"]
         if self.volatile:
             options.append("volatile")
-        return ",".join([*options, "redirect_dir=off", "metacopy=off", "index=off"])
+        return ",".join([*options, *FEATURES])
 
 
 def _escaped(path: str) -> str:

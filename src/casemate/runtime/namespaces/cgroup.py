@@ -10,8 +10,6 @@ from casemate.runtime.mountoptions import RDONLY, MountOptions, parse
 from casemate.runtime.namespaces.mounts import REAL_DIRECTORY, filesystem, placed
 from casemate.runtime.steps import Step, step
 
-CLONE_NEWCGROUP = 0x02000000
-
 
 class CgroupView(NamedTuple):
     """How the host's cgroups are mounted.

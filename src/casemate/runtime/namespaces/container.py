@@ -11,23 +11,12 @@ from casemate.oci.runtime import Device, Mount, RuntimeSpec
 from casemate.runtime.mountoptions import NODEV, NOEXEC, NOSUID, RDONLY, MountOptions, parse
 from casemate.runtime.namespaces import cgroup, devices, identity, root
 from casemate.runtime.namespaces.cgroup import CgroupView
+from casemate.runtime.namespaces.clone import CLONE_FLAGS
 from casemate.runtime.namespaces.mounts import FILE, REAL_DIRECTORY, bound, filesystem, placed
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
 from casemate.snapshot.mounts import RootMount
 from casemate.walls.seccomp_filter import Filter
-
-# linux/sched.h.
-CLONE_FLAGS = {
-    "time": 0x80,
-    "mount": 0x00020000,
-    "cgroup": cgroup.CLONE_NEWCGROUP,
-    "uts": 0x04000000,
-    "ipc": 0x08000000,
-    "user": 0x10000000,
-    "pid": 0x20000000,
-    "network": 0x40000000,
-}
 
 #: The file systems that every container has: made ahead, when nothing else is known of it yet.
 _STANDARD = {
@@ -119,7 +108,7 @@ def _ahead_steps(
 ) -> Iterator[Step]:
     yield step("umask", 0)  # the modes in the steps are meant; the workload gets its own at the end
     if cgroups:
-        yield step("unshare", cgroup.CLONE_NEWCGROUP)
+        yield step("unshare", CLONE_FLAGS["cgroup"])
     for mount in mounts:
         if mount.destination == "/dev":
             places = tuple(

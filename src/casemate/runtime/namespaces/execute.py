@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from casemate.oci.runtime import Process
 from casemate.runtime.namespaces import identity
-from casemate.runtime.namespaces.container import CLONE_FLAGS
+from casemate.runtime.namespaces.clone import CLONE_FLAGS
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
 from casemate.walls.seccomp_filter import Filter

@@ -17,7 +17,7 @@ from casemate.runtime.steps import Step, step
 from casemate.walls.seccomp_filter import Filter
 
 # asm-generic/resource.h.
-_RESOURCES = {
+RESOURCES = {
     "CPU": 0,
     "FSIZE": 1,
     "DATA": 2,
@@ -73,7 +73,7 @@ def started(process: Process, *, init: bool) -> Iterator[Step]:
 
 
 def _rlimit(limit: Rlimit) -> Step:
-    resource = _RESOURCES.get(limit.type.removeprefix("RLIMIT_"))
+    resource = RESOURCES.get(limit.type.removeprefix("RLIMIT_"))
     if resource is None:
         raise InvalidArgument(f"unknown resource limit {limit.type!r}")
     return step("rlimit", resource, limit.soft, limit.hard)

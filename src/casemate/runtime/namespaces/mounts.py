@@ -50,5 +50,6 @@ def bound(mount: Mount, *, is_directory: bool) -> Iterator[Step]:
         yield step("setattr", "bind", options.set, options.clear, 0, 0)
     if options.recursive_set or options.recursive_clear:
         yield step("setattr", "bind", options.recursive_set, options.recursive_clear, 0, 1)
-    yield from placed("bind", mount.destination, DIRECTORY if is_directory else FILE)
+    kind, mode = (DIRECTORY, 0o755) if is_directory else (FILE, 0o644)
+    yield from placed("bind", mount.destination, kind, mode)
     yield step("close", "bind")

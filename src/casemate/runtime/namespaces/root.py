@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from os import O_DIRECTORY, O_PATH
 
 from casemate.linux.mount import MOUNT_ATTR_RDONLY, MS_SLAVE
 from casemate.runtime.steps import Step, step
-from casemate.snapshot.mounts import RootMount
-
-#: Options of overlayfs that keep a writable layer readable as a plain directory: no directory that
-#: is only a pointer to another (redirect_dir), no file that is only metadata (metacopy).
-_OVERLAY = ("index=off", "metacopy=off", "redirect_dir=off")
+from casemate.snapshot.mounts import FEATURES, RootMount
 
 
 def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
@@ -27,26 +23,23 @@ def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
     if new_api:
         yield step("fsopen", "overlay", "overlay")
         yield from (step("fsconfig", "overlay", "lowerdir+", path) for path in root.lower)
-        for option in _writable(root):
+        for option in (*_writable(root), *FEATURES):
             key, _, value = option.partition("=")
             yield step("fsconfig", "overlay", key, value)
         yield step("fsmount", "root", "overlay", 0)
         yield step("close", "overlay")
         yield step("mount_at", "root", place)
     else:
-        lower = ":".join(path.replace("\\", "\\\\").replace(":", "\\:") for path in root.lower)
-        options = ",".join([f"lowerdir={lower}", *_writable(root)])
-        yield step("mount", "overlay", place, "overlay", 0, options)
+        yield step("mount", "overlay", place, "overlay", 0, root.options())
         yield step("open", "root", place, O_PATH | O_DIRECTORY)
 
 
-def _writable(root: RootMount) -> Sequence[str]:
-    if root.upper is None or root.work is None:
-        return _OVERLAY
-    writable = [f"upperdir={root.upper}", f"workdir={root.work}", *_OVERLAY]
+def _writable(root: RootMount) -> Iterator[str]:
+    if root.upper is not None and root.work is not None:
+        yield f"upperdir={root.upper}"
+        yield f"workdir={root.work}"
     if root.volatile:
-        writable.append("volatile")
-    return writable
+        yield "volatile"
 
 
 def entered(*, readonly: bool) -> Iterator[Step]:
