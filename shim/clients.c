@@ -226,7 +226,7 @@ void client_event(struct process *p, struct client *c, short events)
 /* ---- the end ---- */
 
 /* True when the client can be let go: it has everything. A connection that is closed while something it has
- * sent is unread breaks instead of ending, so a client that goes on sending gets the time to notice. */
+ * sent is unread breaks instead of ending, so a client that may go on sending gets the time to notice. */
 static bool parted(struct client *c)
 {
 	static char rest[4096];
@@ -241,7 +241,7 @@ static bool parted(struct client *c)
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return true;
 		if (n < 0)
-			return !c->talkative;
+			return !c->talkative && (!(c->flags & ATTACH_STDIN) || c->in_eof);
 		c->talkative = true;
 	}
 	return false;

@@ -45,9 +45,12 @@ void process_forget(struct process *p)
 
 /* ---- the room speaks ---- */
 
-/* It cannot go on; its end follows. */
+/* It cannot go on; its end follows. If the room has said why, that is the reason. */
 void process_failed(struct process *p, int error, const struct scene *s)
 {
+	if (error == -EPIPE || error == -ECONNRESET)
+		while (process_heard(p))
+			;
 	if (!p->failed)
 		for (int i = 0; i < ENGINES; i++)
 			if (self.engine[i].fd >= 0)

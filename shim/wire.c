@@ -81,9 +81,11 @@ ssize_t wire_recv(int sock, struct message *m, void *payload, size_t cap, struct
 	*m = (struct message){ 0 };
 	b->count = 0;
 	b->sender = -1;
+	/* ECONNRESET: the peer has left without reading something. This is said once, before the last messages
+	 * of the peer can be read. */
 	do
 		n = recvmsg(sock, &h, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0)
 		return -1;
 	unpack(&h, b);

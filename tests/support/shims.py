@@ -90,9 +90,7 @@ def busybox_root(place: Path) -> Path:
     for name in ("bin", "proc", "dev", "sys", "tmp", "etc"):
         (root / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin" / "busybox")
-    for (
-        name
-    ) in "sh cat echo sleep kill true false id ls stat head dd yes stty nc wc tr tail".split():
+    for name in APPLETS.split():
         (root / "bin" / name).symlink_to("busybox")
     return root
 
@@ -172,6 +170,15 @@ class Lab:
         await task.start(*args, stdio=stdio or Stdio(), before=before, init=init)
         return task
 
+    async def talk(
+        self, *args: str, flags: int = FRAMED, stdio: Stdio | None = None, init: bool = False
+    ) -> tuple[Task, Client]:
+        """Return a task that runs ``args``, and a client that has been there from the start."""
+        task = await self.room()
+        client = await task.attach(flags)
+        await task.start(*args, stdio=stdio or Stdio(), init=init)
+        return task, client
+
     def connect(self, state: Path) -> Shim:
         """Return a second connection to the shim of ``state``. Raises NotFound."""
         descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
@@ -238,6 +245,15 @@ class Task:
         self._number += 1
         return self._number
 
+    async def talk(
+        self, *args: str, flags: int = FRAMED, stdio: Stdio | None = None
+    ) -> tuple[int, Client]:
+        """Return the number of an exec of ``args``, and a client from its start."""
+        number = self.next()
+        client = await self.attach(flags, number)
+        await self.execute(*args, number=number, stdio=stdio)
+        return number, client
+
     async def execute(
         self, *args: str, stdio: Stdio | None = None, number: int | None = None
     ) -> int:
@@ -257,10 +273,17 @@ class Task:
         steps.append(step("exec", args, ENV))
         return Plan(tuple(steps), registers=("container",), stdio=stdio)
 
-    async def attach(self, flags: int = FRAMED, number: int = 0) -> Client:
-        """Return a client that is attached to process ``number``."""
+    async def attach(
+        self, flags: int = FRAMED, number: int = 0, *, buffer_bytes: int | None = None
+    ) -> Client:
+        """Return a client that is attached to process ``number``.
+
+        ``buffer_bytes`` is how much the kernel keeps for it.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
+            if buffer_bytes is not None:
+                theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
             await self.shim.attach(number, theirs.fileno(), flags)
         client = Client(ours, framed=bool(flags & protocol.ATTACH_FRAMED))
         self.lab.clients.append(client)

@@ -14,7 +14,7 @@ from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import step
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import StepFailed
-from support.shims import OUTPUT, Lab, asynchronous, within
+from support.shims import Lab, asynchronous, within
 
 pytestmark = pytest.mark.root
 
@@ -47,8 +47,8 @@ async def test_a_signal_that_ends_the_workload_is_reported(lab: Lab, number: int
 
 @asynchronous
 async def test_signals_reach_the_workload(lab: Lab) -> None:
-    task = await lab.run("sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 1; done")
-    client = await task.attach(OUTPUT)
+    script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.1; done"
+    task, client = await lab.talk("sh", "-c", script)
     await client.until(b"ready")
     await task.shim.kill(0, signal.SIGTERM)
     assert (await task.exit()).code == 7
@@ -80,11 +80,8 @@ async def test_execs_of_a_nursery_are_children_in_the_same_namespaces(lab: Lab) 
     task = await lab.run(*SLEEPER)
     await task.shim.nursery(Plan(()).whole_file())
     await task.shim.nursery(Plan(()).whole_file())  # one is enough
-    number = task.next()
-    client = await task.attach(OUTPUT, number)
-    await task.execute(
-        "sh", "-c", "readlink /proc/self/ns/pid /proc/1/ns/pid; ls /proc", number=number
-    )
+    script = "cd /proc; readlink self/ns/pid; readlink 1/ns/pid; ls"
+    _, client = await task.talk("sh", "-c", script)
     out, _ = await client.rest()
     mine, first, *processes = out.decode().split()
     assert mine == first
@@ -104,9 +101,7 @@ async def test_an_exec_ends_with_the_container(lab: Lab) -> None:
 @asynchronous
 async def test_an_exec_ends_with_a_container_that_shares_the_hosts_processes(lab: Lab) -> None:
     task = await lab.run(*SLEEPER, namespaces=("mount",))
-    number = task.next()
-    client = await task.attach(OUTPUT, number)
-    await task.execute("sh", "-c", "echo here; sleep 1000", number=number)
+    _, client = await task.talk("sh", "-c", "echo here; sleep 1000")
     await client.until(b"here")
     await task.shim.kill(0, signal.SIGKILL)
     await task.exit()
@@ -189,10 +184,8 @@ async def test_a_room_that_waits_ends_with_its_engine(lab: Lab) -> None:
 
 @asynchronous
 async def test_a_task_goes_on_without_its_engine_and_meets_the_next(lab: Lab) -> None:
-    task = await lab.run(
-        "sh", "-c", "while read line; do echo got $line; done", stdio=Stdio(stdin=True)
-    )
-    client = await task.attach()
+    script = "while read line; do echo got $line; done"
+    task, client = await lab.talk("sh", "-c", script, stdio=Stdio(stdin=True))
     number = await task.execute(*SLEEPER)
     pid = task.shim.room_pid
     started = task.shim.first.started.result()
@@ -214,8 +207,7 @@ async def test_a_task_goes_on_without_its_engine_and_meets_the_next(lab: Lab) ->
 
 @asynchronous
 async def test_an_end_without_an_engine_is_written_down(lab: Lab) -> None:
-    task = await lab.run("sh", "-c", "read line; exit 5", stdio=Stdio(stdin=True))
-    client = await task.attach()
+    task, client = await lab.talk("sh", "-c", "read line; exit 5", stdio=Stdio(stdin=True))
     task.shim.close()
     await client.send(b"go\n")
     await client.rest()
