@@ -48,16 +48,20 @@ def containers(session: Session, pairs: Pairs) -> int:
 
 
 def networks(session: Session, pairs: Pairs) -> int:
-    """Remove networks that nobody uses."""
+    """Remove networks that nobody uses; they take no space."""
     report = session.engine.post(path_of("networks", "prune", filters=filters(pairs)))
     return _report("Deleted Networks:", report.get("NetworksDeleted"), report)
 
 
-def volumes(session: Session, pairs: Pairs, everything: bool) -> int:
-    """Remove volumes that nobody uses: anonymous ones, or all; return the bytes freed."""
-    pairs = [*pairs, ("all", "true")] if everything else pairs
+def anonymous_volumes(session: Session, pairs: Pairs) -> int:
+    """Remove volumes without a name that nobody uses; return the bytes that became free."""
     report = session.engine.post(path_of("volumes", "prune", filters=filters(pairs)))
     return _report("Deleted Volumes:", report.get("VolumesDeleted"), report)
+
+
+def all_volumes(session: Session, pairs: Pairs) -> int:
+    """Remove volumes that nobody uses; return the bytes that became free."""
+    return anonymous_volumes(session, [*pairs, ("all", "true")])
 
 
 def images(session: Session, pairs: Pairs, everything: bool) -> int:

@@ -316,3 +316,19 @@ def test_requests_to_many_containers_are_made_at_once(
     seen = capfd.readouterr()
     assert seen.out == "c0\nc1\nc2\nc4\n"
     assert seen.err == "Error response from daemon: gone\n"
+
+
+def test_system_prune_goes_on_where_the_engine_has_no_such_objects(
+    cli: Cli, engine: FakeEngine, capfd: Capture
+) -> None:
+    images = {"ImagesDeleted": [{"Untagged": "a:1"}, {"Deleted": "x"}], "SpaceReclaimed": 2000}
+    engine.answers = {
+        "POST /containers/prune": (200, {"ContainersDeleted": None, "SpaceReclaimed": 0}),
+        "POST /networks/prune": (404, {"message": "page not found"}),
+        "POST /volumes/prune": (404, {"message": "page not found"}),
+        "POST /images/prune": (200, images),
+    }
+    assert cli("system", "prune", "-f", "--volumes") == 0
+    assert capfd.readouterr().out == (
+        "Deleted Images:\nuntagged: a:1\ndeleted: x\n\nTotal reclaimed space: 2kB\n"
+    )

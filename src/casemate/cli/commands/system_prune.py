@@ -5,6 +5,7 @@ from __future__ import annotations
 from casemate.cli import pruning
 from casemate.cli.failure import Exit
 from casemate.cli.options import SWITCH, Command, Option
+from casemate.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ def _run(session: Session, arguments: Arguments) -> int:
     if with_volumes and any(name == "until" for name, _ in pairs):
         raise Exit(1, 'ERROR: The "until" filter is not supported with "--volumes"')
     pruning.confirm(arguments, _warning(pairs, everything, with_volumes))
-    freed = pruning.containers(session, pairs) + pruning.networks(session, pairs)
-    if with_volumes:
-        freed += pruning.volumes(session, pairs, False)
+    freed = pruning.containers(session, pairs)
+    for prune in (pruning.networks, pruning.anonymous_volumes if with_volumes else None):
+        try:
+            freed += prune(session, pairs) if prune else 0
+        except NotFound:
+            pass  # an engine without such objects has none that nobody uses
     freed += pruning.images(session, pairs, everything)
     pruning.total(freed)
     return 0

@@ -20,7 +20,8 @@ def _run(session: Session, arguments: Arguments) -> int:
     which = "all" if everything else "anonymous"
     warning = f"WARNING! This will remove {which} local volumes not used by at least one container."
     pruning.confirm(arguments, warning)
-    pruning.total(pruning.volumes(session, pairs, everything))
+    prune = pruning.all_volumes if everything else pruning.anonymous_volumes
+    pruning.total(prune(session, pairs))
     return 0
 
 
