@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from casemate.http.client import Client
@@ -21,9 +21,12 @@ PREFIX = "/v1.47"
 class RunningEngine:
     """``python -m casemate.daemon`` in directories of its own; started, killed, started again."""
 
-    def __init__(self, place: str, *options: str) -> None:
+    def __init__(self, place: str, *options: str, prefix: Sequence[str] = ()) -> None:
+        """``prefix`` is a command that executes the engine: ``prlimit --nofile=64``."""
+        self.place = place
         self.root = f"{place}/root"
         self.run = f"{place}/run"
+        self._prefix = prefix
         self.socket = f"{self.run}/casemate.sock"
         self._options = options
         self._log = f"{place}/engine.log"
@@ -33,10 +36,11 @@ class RunningEngine:
     def start(self) -> None:
         """Start the engine and wait until it says that it serves."""
         ours, theirs = os.pipe()
-        command = [sys.executable, "-m", "casemate.daemon", "--root", self.root, "--run", self.run]
+        command = [*self._prefix, sys.executable, "-m", "casemate.daemon"]
+        command += ["--root", self.root, "--run", self.run, "--ready-fd", str(theirs)]
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--ready-fd", str(theirs), *self._options],
+                [*command, *self._options],
                 pass_fds=[theirs],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,21 +1,26 @@
-"""One engine for all tests of this folder, with a busybox image and the image hello."""
+"""Fixtures: an engine that all tests share, and engines that one test has to itself."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+
 from support.engine import RunningEngine, busybox_tar
 
+Start = Callable[..., RunningEngine]
 
-def _place() -> str:
+
+def place() -> str:
+    """Return a new directory on a real disk."""
     return tempfile.mkdtemp(prefix="casemate-", dir=os.environ.get("CASEMATE_TEST_DIR", "/var/tmp"))
 
 
-def _require() -> None:
+def require() -> None:
+    """Skip the test where no engine can run."""
     if os.geteuid():
         pytest.skip("needs root: namespaces, mounts and cgroups of the real kernel")
     if not shutil.which("busybox"):
@@ -25,8 +30,8 @@ def _require() -> None:
 @pytest.fixture(scope="session")
 def shared_engine() -> Iterator[RunningEngine]:
     """An engine that lives as long as the tests do."""
-    _require()
-    engine = RunningEngine(_place())
+    require()
+    engine = RunningEngine(place())
     engine.start()
     try:
         engine.import_image(busybox_tar(), "busybox", 'CMD ["sh"]')
@@ -45,13 +50,27 @@ def engine(shared_engine: RunningEngine) -> Iterator[RunningEngine]:
 
 
 @pytest.fixture
-def own_engine() -> Iterator[RunningEngine]:
-    """An engine for one test alone, to be killed and started again."""
-    _require()
-    engine = RunningEngine(_place())
-    engine.start()
-    try:
-        engine.import_image(busybox_tar(), "busybox", 'CMD ["sh"]')
-        yield engine
-    finally:
+def start_engine() -> Iterator[Start]:
+    """Return a function that starts an engine for this test alone; it takes what RunningEngine
+    does behind the place.
+    """
+    require()
+    engines: list[RunningEngine] = []
+
+    def start(*options: str, **more: object) -> RunningEngine:
+        engine = RunningEngine(place(), *options, **more)  # type: ignore[arg-type]
+        engines.append(engine)
+        engine.start()
+        return engine
+
+    yield start
+    for engine in engines:
         engine.remove_everything()
+
+
+@pytest.fixture
+def own_engine(start_engine: Start) -> RunningEngine:
+    """An engine for one test alone, to be killed and started again."""
+    engine = start_engine()
+    engine.import_image(busybox_tar(), "busybox", 'CMD ["sh"]')
+    return engine
