@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml scripts/packages
 	scripts/packages $(RUN_PACKAGES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
