@@ -26,7 +26,8 @@ _READ = 1 << 20
 def fetch(session: Session, arguments: Arguments, path: str) -> int:
     """Write the engine's answer to a GET of ``path`` to ``--output``, else to standard output.
 
-    The file appears when all of it is there. Raises Exit when standard output is a terminal.
+    The file appears when all of it is there; a name that ends with a slash is a directory, into
+    which the archive is unpacked. Raises Exit when standard output is a terminal.
     """
     output = arguments.text("output")
     if not output and is_terminal(OUT):
@@ -36,6 +37,11 @@ def fetch(session: Session, arguments: Arguments, path: str) -> int:
             for chunk in reply.chunks():
                 write(OUT, chunk)
             return 0
+        if output.endswith("/"):
+            from casemate.cli.layout import unpack
+
+            unpack(reply.chunks(), output)
+            return 0
         with NewFile(output) as file:
             for chunk in reply.chunks():
                 file.write(chunk)
@@ -43,7 +49,14 @@ def fetch(session: Session, arguments: Arguments, path: str) -> int:
 
 
 def pieces(path: str) -> Iterator[bytes]:
-    """Yield a file's content; "-" is standard input. Raises the Error that fits."""
+    """Yield a file's content; "-" is standard input, a directory an OCI layout.
+
+    Raises the Error that fits.
+    """
+    if os.path.isdir(path):
+        from casemate.cli.layout import packed
+
+        return packed(path)
     try:
         descriptor = os.dup(0) if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

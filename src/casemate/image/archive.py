@@ -22,6 +22,8 @@ from casemate.oci.digest import Digest
 #: Documents (manifests, configs) are at most this large, and all of an archive's together.
 _DOCUMENT_BYTES = 8 << 20
 _ALL_DOCUMENTS_BYTES = 64 << 20
+#: An archive of several images, decompressed.
+_ARCHIVE_BYTES = 1 << 42
 #: So small a file is no tar.
 _TINY = 512
 _MAX_LINKS = 10_000
@@ -77,9 +79,12 @@ class Files:
 
 
 def read(store: ImageStore, chunks: Iterable[bytes], lease: Lease, what: str) -> Files:
-    """Read the archive ``what`` to its end, storing what may be a layer under ``lease``."""
+    """Read the archive ``what``, compressed or not, to its end.
+
+    What may be a layer is stored under ``lease``.
+    """
     files = Files(what)
-    stream = Stream(chunks)
+    stream = Stream(compression.decompress(chunks, None, what, _ARCHIVE_BYTES))
     reader = Reader(stream, what)
     total = 0
     for entry in reader:

@@ -36,12 +36,12 @@ COMMAND = Command(
         Option(
             "input",
             "string",
-            "Read from tar archive file, instead of STDIN",
+            "Read from a tar archive or an OCI layout, instead of STDIN",
             short="i",
             suggest="files",
         ),
         Option("quiet", SWITCH, "Suppress the load output", short="q"),
     ),
     most=0,
-    examples=("casemate load -i images.tar",),
+    examples=("casemate load -i images.tar", "casemate load -i layout/"),
 )

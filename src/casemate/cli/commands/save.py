@@ -21,6 +21,10 @@ COMMAND = Command(
     _run,
     (OUTPUT,),
     least=1,
-    examples=("casemate save -o images.tar debian busybox", "casemate save debian | gzip > d.tgz"),
+    examples=(
+        "casemate save -o images.tar debian busybox",
+        "casemate save debian | gzip > d.tgz",
+        "casemate save -o layout/ debian",
+    ),
     suggest="images",
 )
