@@ -12,8 +12,10 @@ import msgspec
 
 from casemate.api.router import Call
 from casemate.engine.engine import Engine
-from casemate.errors import InvalidArgument
+from casemate.errors import InvalidArgument, Unsupported
 from casemate.http.message import Body, Hijacked, Response
+from casemate.oci import platform as platforms
+from casemate.oci.platform import Platform
 
 T = TypeVar("T")
 
@@ -42,13 +44,36 @@ async def body(call: Call, kind: type[T]) -> T:
 
 async def optional_body(call: Call, kind: type[T]) -> T | None:
     """Return the body as ``body`` does, None when there is none."""
+    found = await document(call)
+    return None if found is None else converted(found, kind)
+
+
+async def document(call: Call) -> Any:
+    """Return the request's JSON body, None when there is none. Raises InvalidArgument."""
     data = await call.request.body.read()
     if not data.strip():
         return None
     try:
-        return msgspec.convert(_present(msgspec.json.decode(data)), kind)
+        return _present(msgspec.json.decode(data))
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"invalid JSON: {error}") from error
+
+
+def converted(found: Any, kind: type[T]) -> T:
+    """Return the JSON value ``found`` as a ``kind``. Raises InvalidArgument."""
+    try:
+        return msgspec.convert(found, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+
+
+def refuse_unknown(found: Any, kind: type[msgspec.Struct]) -> None:
+    """Raise Unsupported for a member of ``found`` that ``kind`` does not know and that asks for
+    something: it would be ignored.
+    """
+    for name, value in found.items():
+        if value and name not in kind.__struct_encode_fields__:
+            raise Unsupported(f"{name[:80]} is not supported")
 
 
 def _present(value: Any) -> Any:
@@ -80,6 +105,19 @@ def filters(call: Call) -> dict[str, list[str]]:
         name: values if isinstance(values, list) else [v for v, on in values.items() if on]
         for name, values in found.items()
     }
+
+
+def platform_of(call: Call) -> Platform | None:
+    """Return the ``platform`` of the query, None when it is not given. Raises InvalidArgument."""
+    text = call.request.query.get("platform", "")
+    if not text:
+        return None
+    if text.startswith("{"):
+        try:
+            return msgspec.json.decode(text.encode(), type=Platform)
+        except msgspec.DecodeError as error:
+            raise InvalidArgument(f"invalid platform: {error}") from error
+    return platforms.parse(text)
 
 
 def auth_header(call: Call) -> str:

@@ -14,9 +14,12 @@ from casemate.api.answers import (
     MULTIPLEXED,
     NO_CONTENT,
     RAW,
-    body,
+    converted,
+    document,
     filters,
     hijack,
+    platform_of,
+    refuse_unknown,
     reply,
     stream,
 )
@@ -24,7 +27,7 @@ from casemate.api.router import Call, Route
 from casemate.engine import attach as attaching
 from casemate.engine import create, export, inspect, launch, listing, logs, remove, stop
 from casemate.engine.logs import Wanted
-from casemate.engine.model import CreateRequest
+from casemate.engine.model import CreateRequest, HostConfig
 from casemate.engine.records import Record
 from casemate.engine.terminal import check_size
 from casemate.errors import InvalidArgument
@@ -48,10 +51,13 @@ async def _list(call: Call) -> Response:
 
 
 async def _create(call: Call) -> Response:
-    asked = await body(call, CreateRequest)
-    created = await call.engine.to_the_end(
-        create.create(call.engine, asked, call.request.query.get("name", ""))
-    )
+    found = await document(call) or {}
+    asked = converted(found, CreateRequest)
+    refuse_unknown(found, CreateRequest)
+    refuse_unknown(found.get("HostConfig", {}), HostConfig)
+    query = call.request.query
+    work = create.create(call.engine, asked, query.get("name", ""), platform_of(call))
+    created = await call.engine.to_the_end(work)
     return reply({"Id": created.record.id, "Warnings": list(created.warnings)}, 201)
 
 

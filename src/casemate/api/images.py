@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
-
-from casemate.api.answers import BlockingBody, auth_header, filters, optional_body, reply, stream
+from casemate.api.answers import (
+    BlockingBody,
+    auth_header,
+    filters,
+    optional_body,
+    platform_of,
+    reply,
+    stream,
+)
 from casemate.api.progress import report
 from casemate.api.router import Call, Route
 from casemate.engine import commit as committing
@@ -19,9 +25,7 @@ from casemate.http.message import Response
 from casemate.image import save as saving
 from casemate.image.progress import Report, Tell
 from casemate.image.store import Image
-from casemate.oci import platform as platforms
 from casemate.oci import reference as references
-from casemate.oci.platform import Platform
 from casemate.oci.reference import Reference
 from casemate.registry.credentials import ANONYMOUS, Keychain, from_header
 
@@ -71,18 +75,6 @@ def _keychain(call: Call, reference: Reference) -> Keychain:
     return from_header(header, reference.domain) if header else ANONYMOUS
 
 
-def _platform(call: Call) -> Platform | None:
-    text = call.request.query.get("platform", "")
-    if not text:
-        return None
-    if text.startswith("{"):
-        try:
-            return msgspec.json.decode(text.encode(), type=Platform)
-        except msgspec.DecodeError as error:
-            raise InvalidArgument(f"invalid platform: {error}") from error
-    return platforms.parse(text)
-
-
 async def _create(call: Call) -> None:
     """Pull, or import a root tar when the query says so."""
     query = call.request.query
@@ -92,7 +84,7 @@ async def _create(call: Call) -> None:
     if not query.get("fromImage"):
         raise InvalidArgument("neither fromImage nor fromSrc is given")
     reference = _reference(query["fromImage"], query.get("tag", ""))
-    keychain, platform = _keychain(call, reference), _platform(call)
+    keychain, platform = _keychain(call, reference), platform_of(call)
 
     async def work(tell: Tell) -> None:
         await images.pull(call.engine, reference, keychain, platform, tell)
@@ -106,7 +98,7 @@ async def _import(call: Call) -> None:
         raise Unsupported("importing from a URL is not supported: send the archive as the body")
     repository = query.get("repo", "")
     name = _reference(repository, query.get("tag", "")) if repository else None
-    body, platform = BlockingBody(call.request.body), _platform(call)
+    body, platform = BlockingBody(call.request.body), platform_of(call)
     changes = call.request.query_all("changes")
 
     async def work(tell: Tell) -> None:
@@ -124,7 +116,7 @@ async def _import(call: Call) -> None:
 
 
 async def _load(call: Call) -> None:
-    body, platform = BlockingBody(call.request.body), _platform(call)
+    body, platform = BlockingBody(call.request.body), platform_of(call)
 
     async def work(tell: Tell) -> None:
         for one in await images.load(call.engine, body, platform):

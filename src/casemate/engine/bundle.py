@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from casemate.engine import networking, translate
+from casemate.engine import logoptions, networking, translate
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Fixed, Record, State
-from casemate.errors import InvalidArgument
 from casemate.oci.runtime import Mount, RuntimeSpec
 from casemate.runtime.namespaces import container as containers
 from casemate.runtime.namespaces.container import Container
@@ -39,9 +38,10 @@ def make_bundle(
         spec=spec,
         root=root._replace(volatile=volatile),
         seccomp=engine.filter(spec.linux.seccomp),
-        stdio=_stdio(engine, record),
+        stdio=_stdio(record),
         init=bool(record.fixed.host.init),
         directories=sources,
+        volumes=tuple(sorted(record.fixed.config.volumes or ())),
     )
     return Bundle(spec, containers.plan(container, engine.host))
 
@@ -79,42 +79,17 @@ def _files(engine: Engine, record: Record) -> list[Mount]:
     ]
 
 
-def _stdio(engine: Engine, record: Record) -> Stdio:
-    config, log = record.fixed.config, record.fixed.host.log_config
-    settings = log.config or {}
+def _stdio(record: Record) -> Stdio:
+    config = record.fixed.config
+    log = logoptions.parse(record.fixed.host.log_config)
     return Stdio(
         tty=config.tty,
         stdin=config.open_stdin,
         stdin_once=config.stdin_once,
-        log=log.type != "none",
-        log_bytes=log_size(settings.get("max-size", ""), engine.settings.log_bytes),
-        log_files=_log_files(settings.get("max-file", ""), engine.settings.log_files),
+        log=log.enabled,
+        log_bytes=log.bytes,
+        log_files=log.files - 1,  # besides the one that is written
     )
-
-
-_UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-
-
-def log_size(text: str, default: int) -> int:
-    """Return ``text`` (10m, 500k, 1g, -1 for no limit) in bytes. Raises InvalidArgument."""
-    if not text:
-        return default
-    if text == "-1":
-        return 0
-    lower = text.lower().removesuffix("b")
-    unit = _UNITS.get(lower[-1:], 1)
-    digits = lower[:-1] if unit > 1 else lower
-    if not digits.isdigit() or len(digits) > 15 or not int(digits):
-        raise InvalidArgument(f"invalid log option max-size={text[:40]!r}: like 10m, 500k or 1g")
-    return int(digits) * unit
-
-
-def _log_files(text: str, default: int) -> int:
-    if not text:
-        return default - 1
-    if not text.isdigit() or not 1 <= int(text) <= 1000:
-        raise InvalidArgument(f"invalid log option max-file={text[:40]!r}: 1 to 1000")
-    return int(text) - 1
 
 
 def default_plan(engine: Engine) -> Plan:

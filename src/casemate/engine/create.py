@@ -8,15 +8,25 @@ import os
 import shutil
 from typing import NamedTuple
 
-from casemate.engine import merge, mountpoints, names, networking, security, translate, unsupported
+from casemate.engine import (
+    logoptions,
+    merge,
+    mountpoints,
+    names,
+    networking,
+    translate,
+    unsupported,
+)
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
-from casemate.engine.model import Config, CreateRequest, HostConfig, config_of
+from casemate.engine.model import Config, CreateRequest, config_of
 from casemate.engine.records import Fixed, Record, State
-from casemate.engine.resources import resources
 from casemate.engine.signals import number as signal_number
 from casemate.errors import InvalidArgument, NotFound, from_os
 from casemate.image.store import Image
+from casemate.oci import platform as platforms
+from casemate.oci.platform import Platform
+from casemate.spec.identity import Identity
 
 
 class Created(NamedTuple):
@@ -26,9 +36,14 @@ class Created(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-async def create(engine: Engine, request: CreateRequest, name: str = "") -> Created:
-    """Create a container as ``request`` says. Raises NotFound for an image that is not here."""
-    record = describe(engine, request, name)
+async def create(
+    engine: Engine, request: CreateRequest, name: str = "", platform: Platform | None = None
+) -> Created:
+    """Create a container as ``request`` says.
+
+    Raises NotFound for an image that is not here, or here for another platform than ``platform``.
+    """
+    record = describe(engine, request, name, platform)
     engine.making[record.id] = record
     try:
         engine.rooms.refill(soon=True)  # a start usually follows: a room can be ready by then
@@ -39,14 +54,15 @@ async def create(engine: Engine, request: CreateRequest, name: str = "") -> Crea
     return Created(record)
 
 
-def describe(engine: Engine, request: CreateRequest, name: str = "") -> Record:
+def describe(
+    engine: Engine, request: CreateRequest, name: str = "", platform: Platform | None = None
+) -> Record:
     """Return the record that ``request`` would become, without making anything."""
     config, host = config_of(request), request.host_config
     unsupported.refuse(config, host, request.networking_config)
-    image = _image(engine, config)
+    image = _image(engine, config, platform)
     full = merge.merged(config, image.config.config)
-    _check(engine, full, host)
-    return Record(
+    record = Record(
         id=names.new_id(),
         name=_name(engine, name),
         created_ns=now_ns(),
@@ -62,6 +78,8 @@ def describe(engine: Engine, request: CreateRequest, name: str = "") -> Record:
         ),
         state=State(),
     )
+    _check(engine, record)
+    return record
 
 
 def _name(engine: Engine, asked: str) -> str:
@@ -75,10 +93,16 @@ def _name(engine: Engine, asked: str) -> str:
     return name
 
 
-def _image(engine: Engine, config: Config) -> Image:
+def _image(engine: Engine, config: Config, platform: Platform | None) -> Image:
     if not config.image:
         raise InvalidArgument("no image specified")
     image = engine.images.find(config.image)
+    have = Platform(image.config.architecture, image.config.os, image.config.variant)
+    if platform and platforms.rank(platform, have) is None:
+        raise NotFound(
+            f"image with reference {config.image} was found but its platform ({have}) does not"
+            f" match the specified platform ({platform})"
+        )
     if image.config.os != "linux":
         raise InvalidArgument(
             f"image {config.image} is for {image.config.os}: only linux images can run here"
@@ -86,12 +110,11 @@ def _image(engine: Engine, config: Config) -> Image:
     return image
 
 
-def _check(engine: Engine, config: Config, host: HostConfig) -> None:
+def _check(engine: Engine, record: Record) -> None:
     """Refuse now what the start would refuse: a container that cannot start helps nobody."""
-    translate.directory(config.working_dir)
-    translate.profile_of(host, engine.machine)
-    security.parse(host.security_opt)
-    resources(host)
+    config, host = record.fixed.config, record.fixed.host
+    translate.options(record, Identity(), engine.machine, cgroup="", files=())
+    logoptions.parse(host.log_config)
     networking.check(host, config)
     if config.stop_signal:
         signal_number(config.stop_signal)

@@ -48,8 +48,6 @@ class Settings(NamedTuple):
     name: str = "casemate"
     warm_rooms: int = 2
     idle_s: float = 0
-    log_bytes: int = 20 << 20
-    log_files: int = 5
     registry: RegistryConfig = RegistryConfig()
 
 

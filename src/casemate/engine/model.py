@@ -85,6 +85,24 @@ class DeviceMapping(_Struct, frozen=True):
     cgroup_permissions: str = ""
 
 
+class BindOptions(_Struct, frozen=True):
+    """Of a mount of type bind."""
+
+    propagation: str = ""
+    non_recursive: bool = False
+    create_mountpoint: bool = False
+    read_only_non_recursive: bool = False
+    read_only_force_recursive: bool = False
+
+
+class TmpfsOptions(_Struct, frozen=True):
+    """Of a mount of type tmpfs. ``mode`` is a number, not its octal digits."""
+
+    size_bytes: int = 0
+    mode: int = 0
+    options: list[list[str]] | None = None
+
+
 class MountSpec(_Struct, frozen=True):
     """One entry of ``--mount``."""
 
@@ -93,10 +111,10 @@ class MountSpec(_Struct, frozen=True):
     target: str = ""
     read_only: bool = False
     consistency: str = ""
-    bind_options: dict[str, Any] | None = None
+    bind_options: BindOptions | None = None
     volume_options: dict[str, Any] | None = None
     image_options: dict[str, Any] | None = None
-    tmpfs_options: dict[str, Any] | None = None
+    tmpfs_options: TmpfsOptions | None = None
     cluster_options: dict[str, Any] | None = None
 
 

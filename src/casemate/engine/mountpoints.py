@@ -6,16 +6,35 @@ import os
 import posixpath
 from collections.abc import Iterator
 
-from casemate.engine.model import HostConfig, MountSpec
+from casemate.engine.model import BindOptions, HostConfig, MountSpec, TmpfsOptions
 from casemate.engine.records import MountPoint
-from casemate.errors import InvalidArgument, Unsupported
+from casemate.errors import InvalidArgument, Unsupported, from_os
 from casemate.oci.runtime import Mount
 
 _MODES = frozenset({"ro", "rw"})
 _PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
 #: What changes nothing here: SELinux labels without SELinux, cached views of other systems.
 _IGNORED = frozenset({"z", "Z", "cached", "delegated", "consistent", "default", ""})
-_TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec", "size=", "mode=1777")
+#: What is never replaced: the walls are built upon it (CVE-2019-16884).
+_OWN = frozenset({"/proc", "/sys", "/dev"})
+#: What may be replaced below /proc: files that are only read, as LXCFS does. Source: runc, rootfs.
+_PROC_FILES = frozenset(
+    f"/proc/{name}"
+    for name in (
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "uptime",
+    )
+)
+_TMPFS_FLAGS = frozenset(
+    ("ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "noatime", "nodiratime")
+)
+_TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"))
 
 
 def parse(host: HostConfig) -> tuple[MountPoint, ...]:
@@ -30,20 +49,32 @@ def parse(host: HostConfig) -> tuple[MountPoint, ...]:
 
 
 def as_mount(point: MountPoint) -> Mount:
-    """Return the mount of the runtime spec for ``point``."""
+    """Return the mount of the runtime spec for ``point``. What is mounted below a read-only bind
+    is read-only, too.
+    """
     if point.type == "tmpfs":
         return Mount(point.destination, "tmpfs", "tmpfs", point.options)
-    mode = "rw" if point.writable else "ro"
+    mode = "rw" if point.writable else "rro"
     options = ("rbind", point.propagation or "rprivate", mode, *point.options)
     return Mount(point.destination, "bind", point.source, options)
 
 
 def make_sources(host: HostConfig) -> None:
-    """Make the directories that ``-v`` names and that are not there, as Docker does."""
-    for text in host.binds or ():
-        source = text.split(":")[0]
-        if source.startswith("/") and not os.path.lexists(source):
-            os.makedirs(source, 0o755, exist_ok=True)
+    """Make the directories that ``-v`` names and that are not there, as Docker does, and those
+    that ``--mount`` says to make. Raises Error.
+    """
+    wanted = [text.split(":")[0] for text in host.binds or ()]
+    wanted += [
+        m.source for m in host.mounts or () if m.bind_options and m.bind_options.create_mountpoint
+    ]
+    for source in wanted:
+        if not os.path.lexists(source):
+            try:
+                os.makedirs(source, 0o755, exist_ok=True)
+            except OSError as error:
+                raise from_os(
+                    error, f"error while creating mount source path '{source[:200]}'"
+                ) from error
 
 
 def _binds(host: HostConfig) -> Iterator[MountPoint]:
@@ -85,20 +116,32 @@ def _mounts(host: HostConfig) -> Iterator[MountPoint]:
     for mount in host.mounts or ():
         destination = _destination(mount.target, mount.target)
         if mount.type == "bind":
+            _refuse(mount, destination, "tmpfs_options", "volume_options", "image_options")
             yield _bind_spec(mount, destination)
         elif mount.type == "tmpfs":
+            _refuse(mount, destination, "bind_options", "volume_options", "image_options")
             yield _tmpfs_spec(mount, destination)
         else:
             raise Unsupported(f"mount type {mount.type[:40]!r} is not supported yet: {destination}")
 
 
+def _refuse(mount: MountSpec, destination: str, *fields: str) -> None:
+    for field in (*fields, "cluster_options"):
+        if getattr(mount, field):
+            raise InvalidArgument(
+                f"invalid mount config for type {mount.type!r}: {field.replace('_', ' ')} are for"
+                f" another type: {destination}"
+            )
+
+
 def _bind_spec(mount: MountSpec, destination: str) -> MountPoint:
-    options = dict(mount.bind_options or {})
-    propagation = options.pop("Propagation", "") or "rprivate"
-    create = options.pop("CreateMountpoint", False)
-    for name, value in options.items():
-        if value:
-            raise Unsupported(f"bind option {name[:40]} is not supported yet: {destination}")
+    options = mount.bind_options or BindOptions()
+    for field in ("non_recursive", "read_only_non_recursive", "read_only_force_recursive"):
+        if getattr(options, field):
+            raise Unsupported(
+                f"bind option {field.replace('_', '-')} is not supported yet: {destination}"
+            )
+    propagation = options.propagation or "rprivate"
     if propagation not in _PROPAGATIONS:
         raise InvalidArgument(f"invalid propagation {propagation[:40]!r}: {destination}")
     if not mount.source.startswith("/"):
@@ -106,9 +149,7 @@ def _bind_spec(mount: MountSpec, destination: str) -> MountPoint:
             f'invalid mount config for type "bind": invalid mount path: {mount.source[:200]!r}'
             " mount path must be absolute"
         )
-    if create:
-        os.makedirs(mount.source, 0o755, exist_ok=True)
-    if not os.path.lexists(mount.source):
+    if not options.create_mountpoint and not os.path.lexists(mount.source):
         raise InvalidArgument(
             f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
         )
@@ -122,32 +163,41 @@ def _bind_spec(mount: MountSpec, destination: str) -> MountPoint:
 
 
 def _tmpfs_spec(mount: MountSpec, destination: str) -> MountPoint:
-    options = dict(mount.tmpfs_options or {})
-    size, mode = options.pop("SizeBytes", 0), options.pop("Mode", 0)
-    if any(options.values()):
-        raise Unsupported(f"tmpfs option {next(iter(options))[:40]} is not supported yet")
-    chosen = ["nosuid", "nodev", "noexec", f"mode={mode or 0o1777:o}"]
-    if size:
-        chosen.append(f"size={int(size)}")
+    options = mount.tmpfs_options or TmpfsOptions()
+    if not 0 <= options.mode <= 0o7777 or options.size_bytes < 0:
+        raise InvalidArgument(f"invalid tmpfs options: mode or size out of range: {destination}")
+    chosen = ["nosuid", "nodev", "noexec", f"mode={options.mode or 0o1777:o}"]
+    if options.size_bytes:
+        chosen.append(f"size={options.size_bytes}")
     if mount.read_only:
         chosen.append("ro")
-    return MountPoint(type="tmpfs", destination=destination, options=tuple(chosen))
+    for words in options.options or ():
+        chosen = _with_option(chosen, "=".join(words), destination)
+    return MountPoint(
+        type="tmpfs",
+        destination=destination,
+        writable=not mount.read_only,
+        options=tuple(chosen),
+    )
 
 
 def _tmpfs(host: HostConfig) -> Iterator[MountPoint]:
     for path, text in (host.tmpfs or {}).items():
         destination = _destination(path, path)
-        chosen = dict.fromkeys(("nosuid", "nodev", "noexec"))
-        mode = "mode=1777"
+        chosen = ["nosuid", "nodev", "noexec", "mode=1777"]
         for option in filter(None, text.split(",")):
-            opposite = {"exec": "noexec", "suid": "nosuid", "dev": "nodev"}.get(option)
-            if opposite:
-                chosen.pop(opposite, None)
-            elif option.startswith("mode="):
-                mode = option
-            else:
-                chosen[option] = None
-        yield MountPoint(type="tmpfs", destination=destination, options=(*chosen, mode))
+            chosen = _with_option(chosen, option, destination)
+        yield MountPoint(type="tmpfs", destination=destination, options=tuple(chosen))
+
+
+def _with_option(chosen: list[str], option: str, destination: str) -> list[str]:
+    """Return ``chosen`` with ``option``, which replaces what says something else."""
+    name, separator, value = option.partition("=")
+    if (option in _TMPFS_FLAGS and not separator) or (name in _TMPFS_VALUES and value):
+        opposite = name.removeprefix("no") if name.startswith("no") else f"no{name}"
+        kept = [o for o in chosen if o.partition("=")[0] not in (name, opposite)]
+        return [*kept, option]
+    raise InvalidArgument(f"invalid tmpfs option {option[:40]!r}: {destination}")
 
 
 def _destination(path: str, text: str) -> str:
@@ -155,7 +205,9 @@ def _destination(path: str, text: str) -> str:
         raise InvalidArgument(
             f"invalid mount path: {path[:200]!r} mount path must be absolute ({text[:200]!r})"
         )
-    clean = posixpath.normpath(path)
-    if clean in ("/", "//"):
+    clean = "/" + posixpath.normpath(path).lstrip("/")
+    if clean == "/":
         raise InvalidArgument(f"invalid specification: destination can't be '/': {text[:200]!r}")
+    if clean in _OWN or (clean.startswith("/proc/") and clean not in _PROC_FILES):
+        raise InvalidArgument(f"cannot mount over {clean[:200]}: the container needs its own")
     return clean

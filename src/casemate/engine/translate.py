@@ -65,7 +65,7 @@ def options(
         device_rules=tuple(_device_rules(host)),
         rlimits=_rlimits(host, machine),
         sysctls=tuple(_sysctls(host)),
-        oom_score_adj=host.oom_score_adj,
+        oom_score_adj=_oom_score_adj(host),
         resources=resources(host),
         cgroup=cgroup,
         namespaces=profile.namespaces - _shared(host),
@@ -144,8 +144,11 @@ def _device(mapping: DeviceMapping) -> Device:
     kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
     if not kind:
         raise InvalidArgument(f"{mapping.path_on_host[:200]}: not a device node")
+    path = posixpath.normpath(mapping.path_in_container or mapping.path_on_host)
+    if not path.startswith("/dev/"):
+        raise InvalidArgument(f"cannot make device {path[:200]}: it is not below /dev")
     return Device(
-        path=posixpath.normpath(mapping.path_in_container or mapping.path_on_host),
+        path=path,
         type=kind,
         major=os.major(found.st_rdev),
         minor=os.minor(found.st_rdev),
@@ -159,6 +162,11 @@ def _device_rules(host: HostConfig) -> Iterable[DeviceRule]:
     for mapping in host.devices or ():
         device = _device(mapping)
         access = mapping.cgroup_permissions or "rwm"
+        if not set(access) <= set("rwm"):
+            raise InvalidArgument(
+                f"invalid device access {access[:40]!r}: expected letters of rwm:"
+                f" {mapping.path_on_host[:200]}"
+            )
         yield DeviceRule(True, device.type, device.major, device.minor, access)
     for text in host.device_cgroup_rules or ():
         yield devices.parse_rule(text)
@@ -179,6 +187,14 @@ def _sysctls(host: HostConfig) -> Iterable[tuple[str, str]]:
         if not (own_ipc or own_network) or "/" in name or ".." in name:
             raise InvalidArgument(f"sysctl {name[:80]!r} is not allowed: it is not in a namespace")
         yield name, value
+
+
+def _oom_score_adj(host: HostConfig) -> int:
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise InvalidArgument(
+            f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    return host.oom_score_adj
 
 
 def _shared(host: HostConfig) -> frozenset[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casemate.engine.model import Config, HostConfig, NetworkingConfig
+from casemate.engine.networking import mode_of
 from casemate.errors import Unsupported
 
 _Test = Callable[[Any], bool]
@@ -36,7 +37,7 @@ _HOST: dict[str, tuple[str, _Test]] = {
     "device_requests": ("--gpus", _set),
     "io_maximum_bandwidth": ("--io-maxbandwidth (Windows)", _set),
     "io_maximum_iops": ("--io-maxiops (Windows)", _set),
-    "ipc_mode": ("--ipc", _not_in("", "private", "none", "shareable")),
+    "ipc_mode": ("--ipc", _not_in("", "private", "shareable")),
     "isolation": ("--isolation", _not_in("", "default", "container")),
     "links": ("--link", _set),
     "log_config": ("--log-driver", lambda v: v.type not in ("", "json-file", "none")),
@@ -67,6 +68,10 @@ def refuse(config: Config, host: HostConfig, networking: NetworkingConfig | None
                 raise Unsupported(f"{name} {shown}".rstrip() + " is not supported yet")
     endpoints = networking.endpoints_config if networking else None
     for name, settings in (endpoints or {}).items():
+        if name not in ("default", host.network_mode or "default", mode_of(host, config)):
+            raise Unsupported(
+                f"another network than that of --network is not supported yet: {name}"
+            )
         for key in ("IPAMConfig", "Links", "Aliases", "MacAddress", "DriverOpts"):
             if settings and settings.get(key):
                 raise Unsupported(f"{key} for network {name} is not supported yet")

@@ -12,7 +12,14 @@ from casemate.runtime.mountoptions import NODEV, NOEXEC, NOSUID, RDONLY, MountOp
 from casemate.runtime.namespaces import cgroup, devices, identity, root
 from casemate.runtime.namespaces.cgroup import CgroupView
 from casemate.runtime.namespaces.clone import CLONE_FLAGS
-from casemate.runtime.namespaces.mounts import FILE, REAL_DIRECTORY, bound, filesystem, placed
+from casemate.runtime.namespaces.mounts import (
+    DIRECTORY,
+    FILE,
+    REAL_DIRECTORY,
+    bound,
+    filesystem,
+    placed,
+)
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
 from casemate.snapshot.mounts import RootMount
@@ -47,7 +54,8 @@ class Container(NamedTuple):
     """One container, ready to be planned.
 
     ``procs`` are the cgroup.procs files it is put into; ``directories`` tells for each bind's
-    source whether it is a directory; ``init`` asks for a reaping PID 1.
+    source whether it is a directory; ``volumes`` are directories that the root shall have; ``init``
+    asks for a reaping PID 1.
     """
 
     spec: RuntimeSpec
@@ -57,6 +65,7 @@ class Container(NamedTuple):
     stdio: Stdio = Stdio()
     init: bool = False
     directories: Mapping[str, bool] = {}
+    volumes: tuple[str, ...] = ()
 
 
 def plan(container: Container, host: Host) -> Plan:
@@ -146,6 +155,9 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
     if any(n.path for n in spec.linux.namespaces):
         yield step("setns", "network", CLONE_FLAGS["network"])
     yield from root.mounted(container.root, host.root_place, new_api=host.overlay_layers)
+    for path in container.volumes:
+        yield step("target", "volume", "root", path, DIRECTORY, 0o755)
+        yield step("close", "volume")
     for mount in spec.mounts:
         yield from _mount(mount, container, host)
     yield from _devices(spec, host)
