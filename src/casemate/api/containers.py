@@ -30,6 +30,7 @@ from casemate.engine.logs import Wanted
 from casemate.engine.model import CreateRequest, HostConfig
 from casemate.engine.records import Record
 from casemate.engine.terminal import check_size
+from casemate.engine.times import time_of
 from casemate.errors import InvalidArgument
 from casemate.http.message import Response
 
@@ -125,8 +126,8 @@ async def _logs(call: Call) -> None:
         follow=request.flag("follow"),
         timestamps=request.flag("timestamps"),
         tail=_tail(request.query.get("tail", "all")),
-        since_ns=logs.time_of(request.query.get("since", "")),
-        until_ns=logs.time_of(request.query.get("until", "")),
+        since_ns=time_of(request.query.get("since", "")),
+        until_ns=time_of(request.query.get("until", "")),
     )
     if not (wanted.stdout or wanted.stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from casemate.api.answers import (
@@ -17,9 +16,11 @@ from casemate.api.answers import (
 from casemate.api.progress import report
 from casemate.api.router import Call, Route
 from casemate.engine import commit as committing
-from casemate.engine import images
+from casemate.engine import imageremoval, images
 from casemate.engine.imagefilters import matcher
 from casemate.engine.model import Config
+from casemate.engine.threads import pieces
+from casemate.engine.times import time_of
 from casemate.errors import InvalidArgument, Unsupported
 from casemate.http.message import Response
 from casemate.image import save as saving
@@ -58,16 +59,21 @@ def _line(call: Call, image: Image, containers: int) -> dict[str, Any]:
 def _seconds(created: str) -> int:
     """Return an image's own time in seconds since the epoch; 0 for what is no time."""
     try:
-        return int(time.mktime(time.strptime(created[:19], "%Y-%m-%dT%H:%M:%S"))) - time.timezone
-    except ValueError:
+        return time_of(created) // 1_000_000_000
+    except InvalidArgument:
         return 0
 
 
 def _reference(name: str, tag: str) -> Reference:
-    """Return the reference of ``fromImage`` and ``tag``; the tag may be a digest."""
-    if tag and ":" in tag:
-        return references.parse(f"{name}@{tag}")
-    return references.parse(f"{name}:{tag}" if tag else name)
+    """Return the reference of ``name`` and ``tag``, the tag being ``latest`` if none is given."""
+    found = _named(name, tag)
+    return found if found.tag or found.digest else found._replace(tag=references.DEFAULT_TAG)
+
+
+def _named(name: str, tag: str) -> Reference:
+    """Return the reference of ``name`` and ``tag``, which may be a digest or empty."""
+    whole = f"{name}{'@' if ':' in tag else ':'}{tag}" if tag else name
+    return references.parse(whole, default_tag="")
 
 
 def _keychain(call: Call, reference: Reference) -> Keychain:
@@ -83,11 +89,14 @@ async def _create(call: Call) -> None:
         return
     if not query.get("fromImage"):
         raise InvalidArgument("neither fromImage nor fromSrc is given")
-    reference = _reference(query["fromImage"], query.get("tag", ""))
-    keychain, platform = _keychain(call, reference), platform_of(call)
+    asked = _named(query["fromImage"], query.get("tag", ""))
+    keychain, platform = _keychain(call, asked), platform_of(call)
 
     async def work(tell: Tell) -> None:
-        await images.pull(call.engine, reference, keychain, platform, tell)
+        whole = asked.tag or asked.digest
+        chosen = [asked] if whole else await images.remote_tags(call.engine, asked, keychain)
+        for reference in chosen:
+            await images.pull(call.engine, reference, keychain, platform, tell)
 
     await report(call, work)
 
@@ -133,13 +142,18 @@ def _loaded(names: tuple[Reference, ...], image: Image) -> Report:
 
 
 async def _push(call: Call) -> None:
-    name, tag = call.values["name"], call.request.query.get("tag", "")
-    reference = _reference(name, tag)
-    keychain = _keychain(call, reference)
+    """Push the image of that name; without a tag all that the repository has, as Docker does."""
+    asked = _named(call.values["name"], call.request.query.get("tag", ""))
+    if asked.digest:
+        raise InvalidArgument("cannot push a digest reference")
+    chosen = [asked] if asked.tag else images.tags(call.engine, asked)
+    keychain = _keychain(call, asked)
 
-    async def work(tell: Tell) -> dict[str, Any]:
-        pushed = await images.push(call.engine, reference, keychain, tell)
-        return {"Tag": reference.tag, "Digest": pushed.digest, "Size": pushed.size}
+    async def work(tell: Tell) -> None:
+        for reference in chosen:
+            pushed = await images.push(call.engine, reference, keychain, tell)
+            aux = {"Tag": reference.tag, "Digest": pushed.digest, "Size": pushed.size}
+            tell(Report("", aux=aux))
 
     await report(call, work)
 
@@ -185,12 +199,13 @@ async def _tag(call: Call) -> Response:
 
 async def _delete(call: Call) -> Response:
     request = call.request
-    removed = await images.remove(
+    work = imageremoval.remove(
         call.engine,
         call.values["name"],
         force=request.flag("force"),
         prune=not request.flag("noprune"),
     )
+    removed = await call.engine.to_the_end(work)
     answer = [{"Untagged": name} for name in removed.untagged]
     answer.extend({"Deleted": digest} for digest in removed.deleted)
     return reply(answer)
@@ -200,9 +215,8 @@ async def _prune(call: Call) -> Response:
     wanted = filters(call)
     dangling = wanted.pop("dangling", ["true"])
     everything = dangling[-1].lower() in ("false", "0")
-    gone, freed = await images.prune(
-        call.engine, everything=everything, matches=matcher(call.engine, wanted)
-    )
+    work = images.prune(call.engine, everything=everything, matches=matcher(call.engine, wanted))
+    gone, freed = await call.engine.to_the_end(work)
     return reply({"ImagesDeleted": gone or None, "SpaceReclaimed": freed})
 
 
@@ -219,24 +233,25 @@ async def _get_several(call: Call) -> None:
 
 async def _save(call: Call, names: list[str]) -> None:
     chosen = [saving.Chosen.of(call.engine.images.find(name), name) for name in names]
-    pieces = images.pieces(saving.save(call.engine.images, chosen))
-    await stream(call, pieces, "application/x-tar")
+    archive = pieces(saving.save(call.engine.images, chosen))
+    await stream(call, archive, "application/x-tar")
 
 
 async def _commit(call: Call) -> Response:
     query = call.request.query
     record = call.engine.records.find(query.get("container", ""))
     repository = query.get("repo", "")
-    await optional_body(call, Config)
-    image = await committing.commit(
+    work = committing.commit(
         call.engine,
         record,
         name=_reference(repository, query.get("tag", "")) if repository else None,
         changes=call.request.query_all("changes"),
+        config=await optional_body(call, Config),
         author=query.get("author", ""),
         comment=query.get("comment", ""),
         pause=call.request.flag("pause", default=True),
     )
+    image = await call.engine.to_the_end(work)
     return reply({"Id": image.id}, 201)
 
 

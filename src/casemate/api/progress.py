@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from casemate.api.router import Call
-from casemate.errors import Error
+from casemate.errors import Error, from_os
 from casemate.image.progress import Report, Tell
 
 #: A layer's count of bytes is told at most this often.
 _EVERY_S = 0.1
 
-Work = Callable[[Tell], Awaitable[dict[str, Any] | None]]
+Work = Callable[[Tell], Awaitable[None]]
 
 
 class _Lines:
@@ -57,6 +57,8 @@ class _Lines:
 
 
 def _line(report: Report) -> bytes:
+    if report.aux is not None:
+        return msgspec.json.encode({"progressDetail": {}, "aux": report.aux}) + b"\r\n"
     document: dict[str, Any] = {"stream" if report.stream else "status": report.status}
     if report.id:
         document["id"] = report.id
@@ -67,31 +69,40 @@ def _line(report: Report) -> bytes:
 
 
 async def report(call: Call, work: Work) -> None:
-    """Do ``work`` and stream what it tells; what goes wrong before a word is an error status."""
+    """Do ``work`` and stream what it tells; what goes wrong before a word is an error status.
+
+    When the client goes away the work is cancelled.
+    """
     lines = _Lines()
     task = asyncio.ensure_future(work(lines.tell))
     first = asyncio.ensure_future(lines.next())
-    await asyncio.wait([task, first], return_when=asyncio.FIRST_COMPLETED)
-    if task.done() and task.exception() and not first.done():
-        first.cancel()
-        await task
-    out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
     try:
-        while not (task.done() and first.done() is False):
-            if first.done():
-                await out.write(first.result())
-                first = asyncio.ensure_future(lines.next())
-            await asyncio.wait([task, first], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, first], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done() or first.done() or not task.exception():
+            out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
+            while first.done() or not task.done():
+                if first.done():
+                    await out.write(first.result())
+                    first = asyncio.ensure_future(lines.next())
+                await asyncio.wait([task, first], return_when=asyncio.FIRST_COMPLETED)
+            await out.write(lines.rest() + _failure(task.exception()))
+            await out.end()
+            return
+        await task
     finally:
         first.cancel()
-    await out.write(lines.rest())
-    try:
-        extra = await task
-    except Error as error:
-        detail = {"message": error.message} | ({"hint": error.hint} if error.hint else {})
-        document = {"errorDetail": detail, "error": error.message}
-        await out.write(msgspec.json.encode(document) + b"\r\n")
-    else:
-        if extra:
-            await out.write(msgspec.json.encode({"progressDetail": {}, "aux": extra}) + b"\r\n")
-    await out.end()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def _failure(error: BaseException | None) -> bytes:
+    """Return the line that tells of ``error``; raise what is a defect."""
+    if error is None:
+        return b""
+    if isinstance(error, OSError):
+        error = from_os(error, "cannot go on")
+    if not isinstance(error, Error):
+        raise error
+    detail = {"message": error.message} | ({"hint": error.hint} if error.hint else {})
+    return msgspec.json.encode({"errorDetail": detail, "error": error.message}) + b"\r\n"

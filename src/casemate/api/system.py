@@ -11,9 +11,11 @@ import msgspec
 
 from casemate.api.answers import body, filters, reply
 from casemate.api.router import OLDEST, VERSION, Call, Route
-from casemate.engine import diskusage, images, info, logs
+from casemate.engine import diskusage, info
 from casemate.engine.clock import now_ns
 from casemate.engine.events import Event
+from casemate.engine.threads import in_thread
+from casemate.engine.times import time_of
 from casemate.http.message import Response
 from casemate.registry.client import Registry
 from casemate.registry.credentials import Credentials, FixedKeychain
@@ -56,7 +58,7 @@ async def _auth(call: Call) -> Response:
         with Registry(call.engine.settings.registry, keychain) as registry:
             return login(registry, domain)
 
-    token = await images.in_thread(work)
+    token = await in_thread(work)
     return reply({"Status": "Login Succeeded", "IdentityToken": token})
 
 
@@ -68,11 +70,13 @@ def _domain(address: str) -> str:
 
 async def _events(call: Call) -> None:
     query, wanted = call.request.query, filters(call)
-    since, until = logs.time_of(query.get("since", "")), logs.time_of(query.get("until", ""))
+    since, until = time_of(query.get("since", "")), time_of(query.get("until", ""))
     listener = call.engine.events.listen()
+    # Taken at the same moment: no event is in both, none is in neither.
+    before = call.engine.events.since(since) if since else []
     try:
         out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
-        for event in call.engine.events.since(since) if since else ():
+        for event in before:
             if _matches(event, wanted) and not (until and event.at_ns > until):
                 await out.write(msgspec.json.encode(event.as_json()) + b"\n")
         while True:

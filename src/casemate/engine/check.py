@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 from casemate.content import fsck as blobs
 from casemate.engine.engine import Engine
-from casemate.engine.images import collect, pieces
+from casemate.engine.images import collect
 from casemate.engine.remove import erase_leftover
+from casemate.engine.threads import pieces
 from casemate.errors import Error, NotFound
 from casemate.image import reachable
 from casemate.image.store import Image

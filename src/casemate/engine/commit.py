@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from casemate.engine import images
+from casemate.engine import merge
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, arguments
 from casemate.engine.records import Record
+from casemate.engine.threads import in_thread
 from casemate.errors import Conflict
 from casemate.image import create as creating
 from casemate.image.changes import apply
@@ -25,14 +26,17 @@ async def commit(
     *,
     name: Reference | None,
     changes: list[str],
+    config: Config | None = None,
     author: str = "",
     comment: str = "",
     pause: bool = True,
 ) -> Image:
     """Make an image of the container's image and what the container wrote over it.
 
-    With ``pause`` the container stands still meanwhile, so that its files fit together.
+    ``config`` and ``changes`` say what shall be otherwise than in the container's own config. With
+    ``pause`` the container stands still meanwhile, so that its files fit together.
     """
+    asked = _config(apply(_run_config(config or Config()), changes))
     live = engine.live(record.id)
     async with live.lock:
         record = engine.current(record)
@@ -41,7 +45,7 @@ async def commit(
                 f"you cannot commit container {record.name} which is {record.state.status}"
             )
         parent = _parent(engine, record)
-        run = apply(_run_config(record.fixed.config), changes)
+        run = _run_config(merge.merged(asked, _run_config(record.fixed.config)))
         at = now_ns()
         origin = Origin(rfc3339(at), at, author, comment, " ".join(record.fixed.args))
         upper = engine.snapshots.mounts(record.id).upper
@@ -50,8 +54,8 @@ async def commit(
         cgroup = engine.cgroup(record.state.cgroup) if frozen else None
         try:
             if cgroup:
-                await images.in_thread(cgroup.freeze)
-            image = await images.in_thread(
+                await in_thread(cgroup.freeze)
+            image = await in_thread(
                 lambda: creating.commit(
                     engine.images,
                     parent,
@@ -63,7 +67,7 @@ async def commit(
             )
         finally:
             if cgroup:
-                await images.in_thread(cgroup.thaw)
+                await in_thread(cgroup.thaw)
     detail = {**attributes(record), "comment": comment, "imageID": image.id}
     engine.events.publish("container", "commit", record.id, detail)
     return image
@@ -74,6 +78,24 @@ def _parent(engine: Engine, record: Record) -> ImageConfig:
     assert record.fixed.image
     data = engine.content.read(record.fixed.image, configs.MAX_BYTES)
     return configs.parse(data, f"image {record.fixed.image}")
+
+
+def _config(run: RunConfig) -> Config:
+    """Return what an image says of its containers as a container's config."""
+    return Config(
+        user=run.user,
+        exposed_ports=dict(run.exposed_ports) or None,
+        env=list(run.env),
+        entrypoint=None if run.entrypoint is None else list(run.entrypoint),
+        cmd=None if run.cmd is None else list(run.cmd),
+        volumes=dict(run.volumes) or None,
+        working_dir=run.working_dir,
+        labels=dict(run.labels),
+        stop_signal=run.stop_signal,
+        healthcheck=run.healthcheck,
+        on_build=list(run.on_build) or None,
+        shell=list(run.shell) or None,
+    )
 
 
 def _run_config(config: Config) -> RunConfig:

@@ -10,11 +10,12 @@ from typing import Any
 
 from casemate.engine import images, inspect
 from casemate.engine.engine import Engine
+from casemate.engine.threads import in_thread
 
 
 async def usage(engine: Engine) -> dict[str, Any]:
     """Return images and containers with their sizes, and where every byte below the root is."""
-    return await images.in_thread(lambda: _usage(engine))
+    return await in_thread(lambda: _usage(engine))
 
 
 def _usage(engine: Engine) -> dict[str, Any]:

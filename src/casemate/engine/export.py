@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Generator
 
 from casemate.engine import rootfs
 from casemate.engine.engine import Engine
-from casemate.engine.images import pieces
 from casemate.engine.records import Record
+from casemate.engine.threads import pieces
 from casemate.layer import diff
 
 

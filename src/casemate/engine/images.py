@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
 from casemate.content import collect as collecting
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.engine import Engine
-from casemate.errors import Conflict, NotFound
+from casemate.engine.threads import in_thread
+from casemate.errors import Error, NotFound
 from casemate.image import create as creating
 from casemate.image import load as loading
 from casemate.image import pull as pulling
@@ -27,6 +28,7 @@ from casemate.oci import reference as references
 from casemate.oci.digest import Digest
 from casemate.oci.platform import Platform
 from casemate.oci.reference import Reference
+from casemate.registry import manifests
 from casemate.registry.client import Registry
 from casemate.registry.credentials import Keychain
 from casemate.supervise import program
@@ -35,18 +37,6 @@ T = TypeVar("T")
 
 #: The image that comes with casemate; no registry is asked for it.
 HELLO = references.parse("hello")
-
-
-class Removed(NamedTuple):
-    """What a removal took away: names, and the images that went with the last one."""
-
-    untagged: tuple[str, ...]
-    deleted: tuple[Digest, ...]
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run blocking ``work`` beside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 async def pull(
@@ -58,20 +48,32 @@ async def pull(
     else:
         wanted = platform or platforms.host()
 
-        def work() -> Image:
-            with Registry(engine.settings.registry, keychain) as registry:
-                return pulling.pull(
-                    engine.images,
-                    registry,
-                    reference,
-                    platform=wanted,
-                    now_ns=now_ns(),
-                    tell=tell,
-                ).image
+        def work(registry: Registry) -> Image:
+            return pulling.pull(
+                engine.images, registry, reference, platform=wanted, now_ns=now_ns(), tell=tell
+            ).image
 
-        image = await in_thread(work)
+        image = await _with_registry(engine, keychain, work)
     engine.events.publish("image", "pull", reference.familiar, {"name": reference.familiar_name})
     return image
+
+
+async def remote_tags(engine: Engine, name: Reference, keychain: Keychain) -> list[Reference]:
+    """Return ``name`` with every tag that its registry has of it."""
+    found = await _with_registry(engine, keychain, lambda registry: manifests.tags(registry, name))
+    return [name._replace(tag=tag) for tag in found]
+
+
+async def _with_registry(engine: Engine, keychain: Keychain, work: Callable[[Registry], T]) -> T:
+    """Do ``work`` in a thread. It is broken off when who asked for it goes away."""
+    with Registry(engine.settings.registry, keychain) as registry:
+        task = asyncio.ensure_future(in_thread(lambda: work(registry)))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            registry.abort()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
 
 
 def _hello(engine: Engine, tell: Tell) -> Image:
@@ -87,21 +89,24 @@ async def push(engine: Engine, reference: Reference, keychain: Keychain, tell: T
     if image is None:
         raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
 
-    def work() -> Pushed:
-        with Registry(engine.settings.registry, keychain) as registry:
-            return pushing.push(engine.images, registry, image, reference, tell)
+    def work(registry: Registry) -> Pushed:
+        return pushing.push(engine.images, registry, image, reference, tell)
 
-    pushed = await in_thread(work)
+    pushed = await _with_registry(engine, keychain, work)
     engine.events.publish("image", "push", reference.familiar, {"name": reference.familiar_name})
     return pushed
 
 
 async def load(engine: Engine, chunks: Iterable[bytes], platform: Platform | None) -> list[Loaded]:
-    """Store every image of an archive."""
+    """Store every image of an archive; what no image needs of it is not kept."""
     wanted = platform or platforms.host()
-    loaded = await in_thread(
-        lambda: loading.load(engine.images, chunks, platform=wanted, now_ns=now_ns())
-    )
+    try:
+        loaded = await in_thread(
+            lambda: loading.load(engine.images, chunks, platform=wanted, now_ns=now_ns())
+        )
+    except (Error, OSError):
+        await collect(engine)
+        raise
     for one in loaded:
         engine.events.publish("image", "load", one.image.id, {"name": one.image.id})
     return loaded
@@ -133,67 +138,23 @@ async def import_root(
     return image
 
 
+def tags(engine: Engine, repository: Reference) -> list[Reference]:
+    """Return the names in ``repository``. Raises NotFound when there is none."""
+    found = {
+        name
+        for image in engine.images.all()
+        for name in image.tags
+        if name.repository == repository.repository
+    }
+    if not found:
+        raise NotFound(f"An image does not exist locally with the tag: {repository.familiar_name}")
+    return sorted(found)
+
+
 def tag(engine: Engine, image: Image, name: Reference) -> None:
     """Give an image one more name."""
     engine.images.tag(image, name)
     engine.events.publish("image", "tag", image.id, {"name": name.familiar})
-
-
-async def remove(engine: Engine, text: str, *, force: bool, prune: bool = True) -> Removed:
-    """Take the name ``text`` away, or remove the image with the id ``text``.
-
-    Raises Conflict for an image that a container uses, or that has several names.
-    """
-    image = engine.images.find(text)
-    named = _name_in(text, image)
-    if named and len(image.names) > 1 and _others(image, named):
-        engine.images.untag(named)
-        engine.events.publish("image", "untag", image.id, {"name": image.id})
-        return Removed((named.familiar,), ())
-    if not named and len({n.repository for n in image.tags}) > 1 and not force:
-        raise Conflict(
-            f"conflict: unable to delete {_short(image)} (must be forced) - image is referenced in"
-            " multiple repositories"
-        )
-    _check_unused(engine, image, force=force)
-    engine.images.forget(image)
-    untagged = tuple(n.familiar for n in image.names)
-    engine.events.publish("image", "delete", image.id, {"name": image.id})
-    if prune:
-        await collect(engine)
-    return Removed(untagged, (image.id, *reversed(image.layers)))
-
-
-def _name_in(text: str, image: Image) -> Reference | None:
-    """Return the image's name that ``text`` is, None when it is an id."""
-    for name in image.names:
-        if text in (name.familiar, str(name)):
-            return name
-        if name.tag == references.DEFAULT_TAG and text in (name.familiar_name, name.repository):
-            return name
-    return None
-
-
-def _others(image: Image, named: Reference) -> bool:
-    """Tell whether people have another name for the image; a digest alone is not one."""
-    return any(n != named for n in image.tags)
-
-
-def _check_unused(engine: Engine, image: Image, *, force: bool) -> None:
-    for record in engine.records.all():
-        if record.fixed.image != image.id:
-            continue
-        state = "running" if record.active else "stopped"
-        if record.active or not force:
-            must = "cannot be forced" if record.active else "must be forced"
-            raise Conflict(
-                f"conflict: unable to delete {_short(image)} ({must}) - image is being used by"
-                f" {state} container {record.short}"
-            )
-
-
-def _short(image: Image) -> str:
-    return image.id.partition(":")[2][:12]
 
 
 async def prune(
@@ -202,7 +163,7 @@ async def prune(
     """Remove the images that nothing needs: those without a name, or with ``everything`` all that
     no container uses. Returns what went, and the bytes that were freed.
     """
-    used = {record.fixed.image for record in engine.records.all()}
+    used = {record.fixed.image for record in engine.owners()}
     gone: list[dict[str, str]] = []
     for image in engine.images.all():
         if image.id in used or (image.tags and not everything) or not matches(image):
@@ -221,7 +182,8 @@ async def collect(engine: Engine) -> int:
 def _collect(engine: Engine) -> int:
     def roots() -> Iterator[Digest]:
         yield from reachable.roots(engine.images.all())
-        for record in engine.records.all():
+        # Containers afterwards: one that is being created says so before it looks for its image.
+        for record in engine.owners():
             yield from record.fixed.layers
             if record.fixed.image:
                 yield record.fixed.image
@@ -294,16 +256,3 @@ def _run_config(found: dict[str, Any]) -> dict[str, Any]:
 def size(engine: Engine, image: Image) -> int:
     """Return the bytes of the image's layers, uncompressed."""
     return sum(engine.layers.get(diff_id).size_bytes for diff_id in image.layers)
-
-
-async def pieces(source: Generator[T, None, None]) -> AsyncGenerator[T, None]:
-    """Yield what the blocking ``source`` does, each piece made in a thread; close it in the end."""
-    step = asyncio.ensure_future(in_thread(lambda: next(source, None)))
-    try:
-        while (piece := await asyncio.shield(step)) is not None:
-            yield piece
-            step = asyncio.ensure_future(in_thread(lambda: next(source, None)))
-    finally:
-        # What runs cannot be closed; what it may say at the end is nobody's any more.
-        await asyncio.gather(step, return_exceptions=True)
-        await in_thread(source.close)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from typing import Any
 
 import casemate
@@ -32,6 +31,7 @@ def info(engine: Engine) -> dict[str, Any]:
     features = engine.hierarchies.features()
     controllers = features.controllers
     layout = engine.hierarchies.layout
+    release = _release()
     return {
         "ID": engine.settings.name,
         "Containers": len(records),
@@ -66,8 +66,8 @@ def info(engine: Engine) -> dict[str, Any]:
         "CgroupVersion": "2" if layout.mode == "v2" else "1",
         "NEventsListener": engine.events.listening,
         "KernelVersion": os.uname().release,
-        "OperatingSystem": _operating_system(),
-        "OSVersion": platform.freedesktop_os_release().get("VERSION_ID", ""),
+        "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
+        "OSVersion": release.get("VERSION_ID", ""),
         "OSType": "linux",
         "Architecture": os.uname().machine,
         "NCPU": len(os.sched_getaffinity(0)),
@@ -110,12 +110,7 @@ _LAYERS = {"erofs": "mounted where they are", "directories": "unpacked into dire
 def version(engine: Engine, newest: str, oldest: str) -> dict[str, Any]:
     """Return versions of engine and API."""
     own = casemate.__version__
-    return {
-        "Platform": {"Name": "casemate"},
-        "Components": [
-            {"Name": "Engine", "Version": own, "Details": {"ApiVersion": newest}},
-        ],
-        "Version": own,
+    details = {
         "ApiVersion": newest,
         "MinAPIVersion": oldest,
         "GitCommit": "",
@@ -123,7 +118,15 @@ def version(engine: Engine, newest: str, oldest: str) -> dict[str, Any]:
         "Os": "linux",
         "Arch": platforms.host().architecture,
         "KernelVersion": os.uname().release,
-        "BuildTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(0)),
+        "BuildTime": "",
+    }
+    return {
+        "Platform": {"Name": "casemate"},
+        "Components": [
+            {"Name": "Engine", "Version": own, "Details": {**details, "Experimental": "false"}},
+        ],
+        "Version": own,
+        **details,
     }
 
 
@@ -132,11 +135,12 @@ def _forwards() -> bool:
         return file.read().strip() == "1"
 
 
-def _operating_system() -> str:
+def _release() -> dict[str, str]:
+    """Return what the distribution says of itself; not every machine says something."""
     try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+        return platform.freedesktop_os_release()
     except OSError:
-        return "Linux"
+        return {}
 
 
 def _registries(engine: Engine) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from casemate.engine.clock import ZERO, now_ns, rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.networking import mode_of
 from casemate.engine.records import MountPoint, Port, Record
+from casemate.errors import NotFound
 
 _STATES = {"running": "Up", "paused": "Up", "exited": "Exited", "dead": "Dead"}
 
@@ -51,11 +52,7 @@ def whole(engine: Engine, record: Record, *, size: bool = False) -> dict[str, An
         "NetworkSettings": _networks(engine, record),
         "Cgroup": record.state.cgroup,
     }
-    if size:
-        written = engine.snapshots.usage(record.id)
-        document["SizeRw"] = written
-        document["SizeRootFs"] = written + image_size(engine, record)
-    return document
+    return document | (_sizes(engine, record) if size else {})
 
 
 def _state(record: Record) -> dict[str, Any]:
@@ -200,11 +197,16 @@ def line(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any
         },
         "Mounts": [_mount(point) for point in record.fixed.mounts],
     }
-    if size:
+    return document | (_sizes(engine, record) if size else {})
+
+
+def _sizes(engine: Engine, record: Record) -> dict[str, int]:
+    """Return the bytes that the container wrote, and those of its root; none when it goes."""
+    try:
         written = engine.snapshots.usage(record.id)
-        document["SizeRw"] = written
-        document["SizeRootFs"] = written + image_size(engine, record)
-    return document
+        return {"SizeRw": written, "SizeRootFs": written + image_size(engine, record)}
+    except NotFound:
+        return {}
 
 
 def image_size(engine: Engine, record: Record) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping
 
 from casemate.engine.engine import Engine
@@ -20,9 +22,7 @@ def listed(
     for name in filters:
         if name not in _TESTS and name not in ("before", "since"):
             raise InvalidArgument(f"invalid filter '{name[:40]}'")
-    for value in filters.get("status", ()):
-        if value not in _STATUSES:
-            raise InvalidArgument(f"invalid filter 'status={value[:40]}'")
+    _check(filters)
     found = sorted(engine.records.all(), key=lambda r: r.created_ns, reverse=True)
     narrowed = bool(limit and limit > 0) or "status" in filters or "exited" in filters
     if not everything and not narrowed:
@@ -32,6 +32,31 @@ def listed(
 
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_MAX_PATTERN = 1000
+
+
+def _check(filters: Filters) -> None:
+    """Refuse values that are none, whether there is a container to hold them against or not."""
+    for value in filters.get("status", ()):
+        if value not in _STATUSES:
+            raise InvalidArgument(f"invalid filter 'status={value[:40]}'")
+    for value in filters.get("exited", ()):
+        if not re.fullmatch(r"-?[0-9]{1,9}", value):
+            raise InvalidArgument(f"invalid filter 'exited={value[:40]}'")
+    for name in ("name", "id"):
+        for value in filters.get(name, ()):
+            _pattern(value)
+
+
+@functools.lru_cache(256)
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return the expression that a name or an id is searched for, as Docker does."""
+    try:
+        if len(text) > _MAX_PATTERN:
+            raise re.error("too long")
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InvalidArgument(f"invalid filter {text[:80]!r}: {error}") from error
 
 
 def _between(engine: Engine, found: list[Record], filters: Filters) -> list[Record]:
@@ -71,8 +96,6 @@ def _ancestor(engine: Engine, record: Record, value: str) -> bool:
 
 
 def _exited(_: Engine, record: Record, value: str) -> bool:
-    if not value.lstrip("-").isdigit():
-        raise InvalidArgument(f"invalid filter 'exited={value[:40]}'")
     return record.state.status == "exited" and record.state.exit_code == int(value)
 
 
@@ -92,18 +115,28 @@ def _mounted(_: Engine, record: Record, value: str) -> bool:
     return any(value in (m.name, m.source, m.destination) for m in record.fixed.mounts)
 
 
-def _network(_: Engine, record: Record, value: str) -> bool:
-    return mode_of(record.fixed.host, record.fixed.config) == value
+def _network(engine: Engine, record: Record, value: str) -> bool:
+    mode = mode_of(record.fixed.host, record.fixed.config)
+    try:
+        return mode == value or engine.networking.find(mode).id == value
+    except NotFound:
+        return False
+
+
+def _name(_: Engine, record: Record, value: str) -> bool:
+    pattern = _pattern(value)
+    return bool(pattern.search(f"/{record.name}") or pattern.search(record.name))
 
 
 _TESTS: dict[str, _Test] = {
     "ancestor": _ancestor,
     "exited": _exited,
     "expose": _expose,
-    "id": lambda _e, r, v: r.id.startswith(v),
+    "health": lambda _e, _r, v: v == "none",
+    "id": lambda _e, r, v: bool(_pattern(v).search(r.id)),
     "is-task": lambda _e, _r, v: v.lower() in ("false", "0"),
     "label": _label,
-    "name": lambda _e, r, v: v.removeprefix("/") in r.name,
+    "name": _name,
     "network": _network,
     "publish": _publish,
     "status": lambda _e, r, v: r.state.status == v,

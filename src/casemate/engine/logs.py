@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import datetime
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import NamedTuple
 
-from casemate.engine.clock import rfc3339
+from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.logfile import Entry, LogReader, last
 from casemate.engine.records import Record
-from casemate.errors import InvalidArgument, NotFound, Unsupported, from_os
+from casemate.engine.threads import in_thread
+from casemate.errors import NotFound, Unsupported, from_os
 from casemate.http.framing import frame
 
 #: Entries are handed on in batches of about this many bytes.
@@ -28,25 +29,6 @@ class Wanted(NamedTuple):
     tail: int = -1
     since_ns: int = 0
     until_ns: int = 0
-
-
-def time_of(text: str) -> int:
-    """Return a time of the API (seconds with a fraction, or RFC 3339) in nanoseconds; 0 for none.
-
-    Raises InvalidArgument.
-    """
-    if text in ("", "0"):
-        return 0
-    whole, _, fraction = text.partition(".")
-    if whole.isascii() and whole.isdigit() and (not fraction or fraction.isdigit()):
-        return int(whole[:12]) * 1_000_000_000 + int(f"{fraction:0<9}"[:9])
-    try:
-        at = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidArgument(f"invalid time {text[:60]!r}: seconds or RFC 3339") from None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=datetime.UTC)
-    return int(at.timestamp() * 1_000_000) * 1000
 
 
 def check(record: Record) -> None:
@@ -67,22 +49,50 @@ async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncGenerator
         raise from_os(error, f"cannot read the log of {record.name}") from error
     with contextlib.closing(reader), contextlib.ExitStack() as stack:
         # Watched before the first look, so that nothing can be missed in between.
-        changed = stack.enter_context(engine.watching.watched(directory)) if wanted.follow else None
+        changed = stack.enter_context(_changes(engine, record.id)) if wanted.follow else None
         entries = reader.entries()
-        first = last(entries, wanted.tail) if wanted.tail >= 0 else entries
-        for piece in selection.pieces(iter(first)):
+        if wanted.tail >= 0:
+            entries = iter(await in_thread(lambda: last(entries, wanted.tail)))
+        for piece in selection.pieces(entries):
             yield piece
-        if changed:
-            # The end wakes the reader as well; a new run has a new future, and changes the log.
-            engine.live(record.id).exit.add_done_callback(lambda _: changed.set())
+            await asyncio.sleep(0)  # a fast reader of a long log is not alone
         while changed and not selection.past_end:
-            over = not engine.current(record).active
+            over = not _runs(engine, record.id)
             changed.clear()
             for piece in selection.pieces(reader.entries()):
                 yield piece
-            if over:
+            if over or not await _next(changed, wanted.until_ns):
                 return
-            await changed.wait()
+
+
+@contextlib.contextmanager
+def _changes(engine: Engine, id_: str) -> Iterator[asyncio.Event]:
+    """Give an event that is set when the log changes, and when the present run ends."""
+    ending = engine.live(id_).exit
+    with engine.watching.watched(engine.paths.container(id_)) as changed:
+
+        def ended(_: asyncio.Future[int]) -> None:
+            changed.set()
+
+        ending.add_done_callback(ended)
+        try:
+            yield changed
+        finally:
+            ending.remove_done_callback(ended)
+
+
+def _runs(engine: Engine, id_: str) -> bool:
+    record = engine.records.get(id_)
+    return record is not None and record.active
+
+
+async def _next(changed: asyncio.Event, until_ns: int) -> bool:
+    """Wait for the next change; False when ``until_ns`` has passed (0: never)."""
+    try:
+        async with asyncio.timeout((until_ns - now_ns()) / 1e9 if until_ns else None):
+            return await changed.wait()
+    except TimeoutError:
+        return False
 
 
 class _Selection:

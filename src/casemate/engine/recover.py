@@ -11,10 +11,10 @@ import os
 
 from casemate.engine import run
 from casemate.engine.engine import Engine
-from casemate.engine.images import in_thread
 from casemate.engine.live import Live
 from casemate.engine.records import Record
 from casemate.engine.remove import empty_trash, erase_leftover, remove
+from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.supervise.shim import Shim

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
-from casemate.engine.logs import time_of
 from casemate.engine.records import Record
+from casemate.engine.times import time_of
 from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
 
 
@@ -88,8 +88,11 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
             continue
         if not _matches(record, filters):
             continue
-        size = engine.snapshots.usage(record.id)
-        await remove(engine, record)
+        try:
+            size = engine.snapshots.usage(record.id)
+            await remove(engine, record)
+        except (Conflict, NotFound):
+            continue  # started or removed by somebody else meanwhile
         gone.append(record.id)
         freed += size
     return gone, freed

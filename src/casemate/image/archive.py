@@ -27,6 +27,8 @@ _ARCHIVE_BYTES = 1 << 42
 #: So small a file is no tar.
 _TINY = 512
 _MAX_LINKS = 10_000
+#: Files that are no documents: layers, if anything refers to them.
+_MAX_LAYERS = 10_000
 
 
 class StoredLayer(NamedTuple):
@@ -147,6 +149,8 @@ def _take_layer(
     store: ImageStore, files: Files, path: str, data: Iterator[bytes], lease: Lease
 ) -> None:
     """Store one file as a layer. That it is none matters only if something refers to it."""
+    if len(files.layers) + len(files.failed) >= _MAX_LAYERS:
+        raise InvalidArgument(f"{files.what}: more than {_MAX_LAYERS} files")
     state = hashlib.sha256()
     size = 0
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 
 class Report(NamedTuple):
     """One line of progress, as Docker's clients understand it. ``id`` names the layer; ``stream``
-    tells that the text is to be shown as it is.
+    tells that the text is to be shown as it is; ``aux`` is for programs.
     """
 
     status: str
@@ -16,6 +16,7 @@ class Report(NamedTuple):
     done: int = 0
     total: int = 0
     stream: bool = False
+    aux: Mapping[str, Any] | None = None
 
 
 #: Called from any thread, often: must be quick.
