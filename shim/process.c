@@ -194,6 +194,10 @@ static void ended(struct process *p, int status)
 
 static struct process *process_of(pid_t pid)
 {
+	/* A room that was born and has died already has said so before. */
+	for (struct process *p = self.list; p; p = p->next)
+		while (p->pid < 0 && process_heard(p))
+			;
 	for (struct process *p = self.list; p; p = p->next)
 		if (p->pid == pid && !p->exited)
 			return p;
@@ -207,10 +211,6 @@ void processes_reap(void)
 	int status;
 	pid_t pid;
 
-	/* A room that was born and has died already has said so before. */
-	for (struct process *p = self.list; p; p = p->next)
-		while (p->pid < 0 && process_heard(p))
-			;
 	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0) {
 		struct process *p = process_of(pid);
 		if (p)

@@ -153,18 +153,19 @@ static void let_go(void)
  * container's mounts and its state directory are free. True in the parent. */
 static bool hand_over(void)
 {
-	if (self.state < 0)
-		return false; /* done before, or never started */
+	int *held[] = { &self.mounts, &self.state, &self.record, &self.main->log.fd };
+
+	if (self.resting)
+		return false;
 	pid_t pid = fork();
 	if (pid > 0)
 		return true;
 	if (pid == 0) {
 		prctl(PR_SET_NAME, "casemate-rest");
-		close(self.mounts);
-		close(self.state);
-		if (self.main->log.fd >= 0)
-			close(self.main->log.fd);
-		self.mounts = self.state = self.main->log.fd = -1;
+		for (size_t i = 0; i < COUNT(held); i++)
+			if (*held[i] >= 0)
+				close(*held[i]);
+		self.resting = true;
 	}
 	return false;
 }

@@ -34,7 +34,8 @@ struct supervisor {
 		pid_t pid;
 	} relay[RELAYS];
 	struct nursery nursery;
-	bool over; /* the exit is reported, engines are let go */
+	bool over;    /* the exit is reported, engines are let go */
+	bool resting; /* only clients are left, which still have something to read */
 };
 
 extern struct supervisor self;

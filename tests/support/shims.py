@@ -284,7 +284,11 @@ class Task:
         with theirs:
             if buffer_bytes is not None:
                 theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-            await self.shim.attach(number, theirs.fileno(), flags)
+            try:
+                await self.shim.attach(number, theirs.fileno(), flags)
+            except BaseException:
+                ours.close()
+                raise
         client = Client(ours, framed=bool(flags & protocol.ATTACH_FRAMED))
         self.lab.clients.append(client)
         return client

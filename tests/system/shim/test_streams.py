@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import re
@@ -215,8 +216,6 @@ async def test_a_large_pipe_cannot_make_the_supervisor_keep_much(lab: Lab) -> No
 
 
 def _enlarge(pid: int, size: int) -> None:
-    import fcntl
-
     with open(f"/proc/{pid}/fd/1", "wb", buffering=0) as pipe:
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
 
