@@ -67,8 +67,7 @@ async def test_a_nursery_killed_at_a_random_moment_is_done_without(lab: Lab, see
     dice = random.Random(seed)
     task = await lab.run("sleep", "1000")
     for _ in range(3):
-        await task.shim.nursery(Plan(()).whole_file())
-        (nurse,) = nurseries(task)
+        nurse = await nurse_of(task)
         work = [asyncio.create_task(_attempt(task)) for _ in range(6)]
         for _ in range(dice.randrange(20)):
             await asyncio.sleep(0)
@@ -87,24 +86,25 @@ async def _attempt(task: Task) -> int | None:
     return None
 
 
-def nurseries(task: Task) -> list[int]:
-    """Return the nursery's pid, if there is one."""
-    path = f"/proc/{task.shim.pid}/task/{task.shim.pid}/children"
-    found = []
-    with open(path) as file:
-        for pid in file.read().split():
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm") as comm:
-                if comm.read() == "casemate-nurse\n":
-                    found.append(int(pid))
-    return found
+async def nurse_of(task: Task) -> int:
+    """Start the nursery, and return its pid."""
+    before = children(task)
+    await task.shim.nursery(Plan(()).whole_file())
+    (nurse,) = children(task) - before
+    return nurse
+
+
+def children(task: Task) -> set[int]:
+    """Return the pids of the supervisor's children."""
+    with open(f"/proc/{task.shim.pid}/task/{task.shim.pid}/children") as file:
+        return set(map(int, file.read().split()))
 
 
 @asynchronous
 async def test_a_stopped_nursery_keeps_nobody_waiting(lab: Lab) -> None:
     """What a frozen or starved cgroup does to it."""
     task, client = await lab.talk("sh", "-c", "while read l; do echo got; done", stdio=EXEC_INPUT)
-    await task.shim.nursery(Plan(()).whole_file())
-    (nurse,) = nurseries(task)
+    nurse = await nurse_of(task)
     os.kill(nurse, signal.SIGSTOP)
     attempt = asyncio.create_task(_attempt(task))
     for _ in range(20):
@@ -120,8 +120,7 @@ async def test_a_stopped_nursery_keeps_nobody_waiting(lab: Lab) -> None:
 @asynchronous
 async def test_a_container_ends_although_its_nursery_is_stopped(lab: Lab) -> None:
     task = await lab.run("sleep", "1000")
-    await task.shim.nursery(Plan(()).whole_file())
-    (nurse,) = nurseries(task)
+    nurse = await nurse_of(task)
     os.kill(nurse, signal.SIGSTOP)
     attempt = asyncio.create_task(_attempt(task))
     await task.shim.refresh()
