@@ -72,6 +72,8 @@ async def test_a_nursery_killed_at_a_random_moment_is_done_without(lab: Lab, see
         for _ in range(dice.randrange(20)):
             await asyncio.sleep(0)
         os.kill(nurse, signal.SIGKILL)
+        while nurse in children(task):
+            await task.shim.refresh()
         results = await within(asyncio.gather(*work))
         assert set(results) <= {0, None}
     assert await within(_attempt(task)) == 0
