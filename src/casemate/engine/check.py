@@ -7,20 +7,20 @@ name, mounts, cgroups, writable layers and state directories against the records
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from casemate.content import fsck as blobs
 from casemate.engine.engine import Engine
 from casemate.engine.images import collect
 from casemate.engine.remove import erase_leftover
-from casemate.engine.threads import pieces
+from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
-from casemate.image import reachable
 from casemate.image.store import Image
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.oci import media
 from casemate.oci.digest import Digest
+from casemate.snapshot.contract import Finding
 
 
 class Problem(NamedTuple):
@@ -41,13 +41,26 @@ class Checked(NamedTuple):
     containers: int
 
 
+#: Mends one problem, in a thread, and returns in words what was done.
+_Mend = Callable[[], str]
+_Found = dict[Problem, _Mend | None]
+_Look = Callable[[Engine], Awaitable[_Found]]
+
+
 async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Checked]:
-    """Yield every problem, then the counts. With ``repair`` each one is mended if it can be."""
-    for look in (_blobs, _layers, _images, _snapshots, _containers, _cgroups):
-        async for found in pieces(look(engine, repair)):
-            yield found
-    for problem in engine.networking.check({r.id for r in engine.records.all() if r.active}):
-        yield Problem("network", "", problem)
+    """Yield every problem, then the counts. With ``repair`` each one is mended if it can be.
+
+    The engine goes on meanwhile; so what is found is looked for again, and only what is still
+    there is a problem.
+    """
+    for look in _LOOKS:
+        found = await look(engine)
+        again = await look(engine) if found else {}
+        for problem, mend in again.items():
+            if problem in found:
+                yield problem._replace(repair=await _mended(mend) if repair and mend else "")
+    for text in engine.networking.check({r.id for r in engine.records.all() if r.active}):
+        yield Problem("network", "", text)
     if repair:
         await collect(engine)
     yield Checked(
@@ -58,21 +71,47 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
     )
 
 
-def _blobs(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
-    for finding in blobs.check(engine.content):
-        done = blobs.repair(engine.content, finding) if repair else ""
-        yield Problem("blob", finding.path, f"{finding.problem}: {finding.detail}", done)
+async def _mended(mend: _Mend) -> str:
+    try:
+        return await in_thread(mend)
+    except (Error, OSError) as error:
+        return f"cannot be mended: {error}"
 
 
-def _layers(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
-    for diff_id in list(engine.layers.walk()):
-        try:
-            engine.layers.verify(diff_id)
-        except NotFound:
-            continue  # removed meanwhile
-        except Error as error:
-            done = _mend_layer(engine, diff_id) if repair else ""
-            yield Problem("layer", diff_id, error.message, done)
+# ---- bytes ----
+
+
+async def _blobs(engine: Engine) -> _Found:
+    def look() -> _Found:
+        return {
+            Problem("blob", f.path, f"{f.problem}: {f.detail}"): _quarantine(engine, f)
+            for f in blobs.check(engine.content)
+        }
+
+    return await in_thread(look)
+
+
+def _quarantine(engine: Engine, finding: blobs.Finding) -> _Mend:
+    return lambda: blobs.repair(engine.content, finding)
+
+
+async def _layers(engine: Engine) -> _Found:
+    def look() -> _Found:
+        found: _Found = {}
+        for diff_id in list(engine.layers.walk()):
+            try:
+                engine.layers.verify(diff_id)
+            except NotFound:
+                continue  # removed meanwhile
+            except Error as error:
+                found[Problem("layer", diff_id, error.message)] = _new_layer(engine, diff_id)
+        return found
+
+    return await in_thread(look)
+
+
+def _new_layer(engine: Engine, diff_id: Digest) -> _Mend:
+    return lambda: _mend_layer(engine, diff_id)
 
 
 def _mend_layer(engine: Engine, diff_id: Digest) -> str:
@@ -84,80 +123,107 @@ def _mend_layer(engine: Engine, diff_id: Digest) -> str:
         engine.layers.delete(diff_id)
         with engine.content.lease() as lease, engine.content.open(blob.digest) as file:
             lease.add(diff_id)
-            pieces = iter(lambda: file.read(1 << 20), b"")
             engine.layers.ingest(
-                pieces,
+                iter(lambda: file.read(1 << 20), b""),
                 what=f"blob {blob.digest}",
                 expected=diff_id,
                 compression=media.layer_compression(blob.media_type),
             )
         return f"made anew from blob {blob.digest}"
-    if any(diff_id in record.fixed.layers for record in engine.records.all()):
+    if any(diff_id in record.fixed.layers for record in engine.owners()):
         return "kept: a container uses it; remove the container, then run again"
     engine.snapshots.release(diff_id)
     engine.layers.delete(diff_id)
     return "removed: pull its images again"
 
 
-def _images(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
+# ---- records ----
+
+
+async def _images(engine: Engine) -> _Found:
+    found: _Found = {}
     for image in engine.images.all():
         lost = [d for d in image.layers if not engine.layers.has(d)]
         name = image.tags[0].familiar if image.tags else image.id
         if lost:
-            done = _drop_image(engine, image) if repair else ""
-            yield Problem("image", name, f"layer {lost[0]} is not stored", done)
+            problem = Problem("image", name, f"layer {lost[0]} is not stored")
+            found[problem] = _forgotten(engine, image)
         elif image.manifest and not engine.content.has(image.manifest):
-            yield Problem("image", name, f"its manifest {image.manifest} is not stored")
+            found[Problem("image", name, f"its manifest {image.manifest} is not stored")] = None
+    return found
 
 
-def _drop_image(engine: Engine, image: Image) -> str:
-    engine.images.forget(image)
-    return "removed: pull it again"
+def _forgotten(engine: Engine, image: Image) -> _Mend:
+    def forget() -> str:
+        engine.images.forget(image)
+        return "removed: pull it again"
+
+    return forget
 
 
-def _snapshots(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
-    ids = {record.id for record in engine.records.all()}
-    for finding in engine.snapshots.check():
-        yield Problem("snapshot", finding.path, f"{finding.problem}: {finding.detail}")
-    for snapshot in list(engine.snapshots.walk()):
-        if snapshot.key not in ids:
-            if repair:
-                erase_leftover(engine, snapshot.key)
-            done = "removed" if repair else ""
-            yield Problem("snapshot", snapshot.key, "no container owns it", done)
-    for id_ in ids - {s.key for s in engine.snapshots.walk()}:
-        yield Problem("container", id_, "its writable layer is gone")
-
-
-def _containers(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
-    ids = {record.id for record in engine.records.all()}
-    for name in sorted(os.listdir(f"{engine.paths.root}/containers")):
-        if name not in ids and not name.startswith("."):
-            if repair:
-                erase_leftover(engine, name)
-            done = "removed" if repair else ""
-            yield Problem("container", name, "its files are here but no record", done)
-    known = set(reachable.roots(engine.images.all()))
+async def _containers(engine: Engine) -> _Found:
+    """Hold records against what is on disk, and what is on disk against records."""
+    there = await in_thread(lambda: _keys(engine))
+    found: _Found = {}
+    ids = {record.id for record in engine.owners()}
+    for kind, name in there:
+        if name not in ids:
+            found[Problem(kind, name, "no container owns it")] = _erased(engine, name)
     for record in engine.records.all():
+        if not os.path.isdir(f"{engine.paths.root}/snapshots/{record.id}"):
+            found[Problem("container", record.name, "its writable layer is gone")] = None
         if record.fixed.image and not engine.content.has(record.fixed.image):
-            yield Problem("container", record.name, f"its image {record.fixed.image} is gone")
-        lost = [d for d in record.fixed.layers if d not in known and not engine.layers.has(d)]
-        if lost:
-            yield Problem("container", record.name, f"layer {lost[0]} is not stored")
+            what = f"its image {record.fixed.image} is gone"
+            found[Problem("container", record.name, what)] = None
+        for diff_id in record.fixed.layers:
+            if not engine.layers.has(diff_id):
+                found[Problem("container", record.name, f"layer {diff_id} is not stored")] = None
+    return found
 
 
-def _cgroups(engine: Engine, repair: bool) -> Generator[Problem, None, None]:
-    owned = {r.state.cgroup for r in engine.records.all()} | engine.rooms.cgroups
-    for path in reversed(cgroups.walk(engine.hierarchies, engine.settings.name)):
-        if path in owned or any(o.startswith(f"{path}/") for o in owned):
-            continue
-        done = ""
-        if repair:
-            try:
-                leftover = engine.cgroup(path)
-                leftover.kill()
-                leftover.delete()
-                done = "removed"
-            except Error as error:
-                done = f"cannot be removed: {error}"
-        yield Problem("cgroup", path, "no container owns it", done)
+def _keys(engine: Engine) -> list[tuple[str, str]]:
+    names = sorted(os.listdir(f"{engine.paths.root}/containers"))
+    return [
+        *(("container", name) for name in names if not name.startswith(".")),
+        *(("snapshot", snapshot.key) for snapshot in engine.snapshots.walk()),
+    ]
+
+
+def _erased(engine: Engine, name: str) -> _Mend:
+    def erase() -> str:
+        erase_leftover(engine, name)
+        return "removed"
+
+    return erase
+
+
+async def _snapshots(engine: Engine) -> _Found:
+    def look() -> list[Finding]:
+        return list(engine.snapshots.check())
+
+    found = await in_thread(look)
+    return {Problem("snapshot", f.path, f"{f.problem}: {f.detail}"): None for f in found}
+
+
+async def _cgroups(engine: Engine) -> _Found:
+    name = engine.settings.name
+    paths = await in_thread(lambda: cgroups.walk(engine.hierarchies, name))
+    owned = engine.cgroups
+    return {
+        Problem("cgroup", path, "no container owns it"): _removed(engine, path)
+        for path in reversed(paths)
+        if path not in owned and not any(o.startswith(f"{path}/") for o in owned)
+    }
+
+
+def _removed(engine: Engine, path: str) -> _Mend:
+    def remove() -> str:
+        leftover = engine.cgroup(path)
+        leftover.kill()
+        leftover.delete()
+        return "removed"
+
+    return remove
+
+
+_LOOKS: tuple[_Look, ...] = (_blobs, _layers, _images, _snapshots, _containers, _cgroups)

@@ -142,6 +142,12 @@ class Engine:
                 self._filters.popitem(last=False)
         return found
 
+    @property
+    def cgroups(self) -> set[str]:
+        """The cgroups that are in use, or on their way in or out."""
+        recorded = {record.state.cgroup for record in self.records.all()}
+        return recorded | {live.cgroup for live in self.lives()} | self.rooms.cgroups
+
     def owners(self) -> list[Record]:
         """Return all containers, with those that are being created: what they use stays."""
         # First those that are being created: they are written down before they leave this list.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import os
+from collections.abc import AsyncIterator
 
 from casemate.engine import run
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
@@ -20,7 +21,7 @@ from casemate.errors import Conflict, FailedPrecondition, InvalidArgument, from_
 from casemate.network.binding import Ours
 from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
-from casemate.supervise.shim import Started, StepFailed
+from casemate.supervise.shim import Shim, Started, StepFailed
 from casemate.walls.resources import limits
 
 
@@ -76,8 +77,8 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         try:
             await _enter(engine, record, live, room, bundle, joined)
         except BaseException:
-            live.shim = None
             await discard(room)
+            live.shim, live.released, live.cgroup = None, None, ""
             raise
         left.pop_all()
         engine.rooms.refill()
@@ -88,6 +89,7 @@ async def _enter(
 ) -> None:
     """Give the room its limits, its network and its plan, and write down that it runs."""
     shim = room.shim
+    live.cgroup = room.cgroup.path
     room.cgroup.apply(limits(bundle.spec.linux.resources))
     # Written down first: after a crash this is how what was made is found again.
     engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
@@ -95,16 +97,8 @@ async def _enter(
         engine.networking.attach(joined.endpoint, shim.room_pid, shim.take_network())
     live.shim = shim
     live.renew()
-    clients, live.clients = live.clients, []
-    try:
-        for client in clients:
-            await shim.attach(0, client.descriptor, client.flags)
-        started = await _released(engine, record, bundle.plan, room)
-    finally:
-        for client in clients:
-            os.close(client.descriptor)
-    if joined.published:
-        await shim.relay(live.next_number(), *joined.relay())
+    async with _relayed(shim, live.next_number(), joined):
+        started = await _with_clients(engine, record, live, room, bundle.plan)
     engine.records.change(
         record.id,
         status="running",
@@ -116,6 +110,35 @@ async def _enter(
         finished_ns=0,
     )
     engine.background(run.follow(engine, record.id, live, room.cgroup))
+
+
+@contextlib.asynccontextmanager
+async def _relayed(shim: Shim, number: int, joined: Joined) -> AsyncIterator[None]:
+    """Have the ports open before the container runs; free them again if it never does."""
+    if not joined.published:
+        yield
+        return
+    await shim.relay(number, *joined.relay())
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Gone, OSError):
+            await shim.unrelay(number)
+        raise
+
+
+async def _with_clients(
+    engine: Engine, record: Record, live: Live, room: Room, plan: Plan
+) -> Started:
+    """Start it with the streams of those who have waited for that."""
+    clients, live.clients = live.clients, []
+    try:
+        for client in clients:
+            await room.shim.attach(0, client.descriptor, client.flags)
+        return await _released(engine, record, plan, room)
+    finally:
+        for client in clients:
+            os.close(client.descriptor)
 
 
 async def _released(engine: Engine, record: Record, plan: Plan, room: Room) -> Started:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import select
 from typing import NamedTuple
 
@@ -57,6 +56,8 @@ class Live:
         self.id = id_
         self.lock = asyncio.Lock()
         self.shim: Shim | None = None
+        #: The path of the cgroup of the present run, until it is gone.
+        self.cgroup = ""
         self.clients: list[Client] = []
         self.execs: dict[str, Exec] = {}
         loop = asyncio.get_running_loop()
@@ -65,8 +66,7 @@ class Live:
         self.removed: asyncio.Future[int] = loop.create_future()
         #: Done when the last run has given everything back; None before the first.
         self.released: asyncio.Future[None] | None = None
-        # Anywhere, so that none is used that an engine before this one has given.
-        self._last_number = secrets.randbits(31)
+        self._last_number = 0
 
     def renew(self) -> None:
         """Begin a new run: who waits for its end waits on a new future."""

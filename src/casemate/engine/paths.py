@@ -30,6 +30,11 @@ class Paths(NamedTuple):
         return f"{self.root}/state.db"
 
     @property
+    def boot(self) -> str:
+        """Which start of the machine the last engine has seen."""
+        return f"{self.root}/boot"
+
+    @property
     def room(self) -> str:
         """An empty directory where each room mounts its own root, unseen by the others."""
         return f"{self.run}/room"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -9,8 +11,10 @@ import msgspec
 from casemate.database import Database
 from casemate.engine import names
 from casemate.engine.model import Config, HostConfig
-from casemate.errors import InvalidArgument, NotFound
+from casemate.errors import InvalidArgument, NotFound, Unavailable
 from casemate.oci.digest import Digest
+
+_LOG = logging.getLogger("casemate.records")
 
 Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
 
@@ -169,15 +173,33 @@ class Records:
 
     def change(self, id_: str, *, durable: bool = False, **changes: object) -> Record:
         """Change fields of a container's state and return the new record."""
-        record = self._by_id[id_]
-        state = msgspec.structs.replace(record.state, **changes)
-        with self._database.transaction(durable=durable) as connection:
-            connection.execute(
-                "UPDATE container SET state = ? WHERE id = ?", (msgspec.msgpack.encode(state), id_)
-            )
-        changed = msgspec.structs.replace(record, state=state)
+        changed = self._changed(id_, changes)
+        self._write(changed, durable=durable)
         self._by_id[id_] = changed
         return changed
+
+    def learn(self, id_: str, **changes: object) -> Record:
+        """Change fields as ``change`` does, for what has happened whether it can be written or not.
+
+        What could not be written is found out again by the next engine.
+        """
+        changed = self._changed(id_, changes)
+        try:
+            self._write(changed, durable=False)
+        except Unavailable as error:
+            _LOG.error("container %s: %s", changed.short, error)
+        self._by_id[id_] = changed
+        return changed
+
+    def _changed(self, id_: str, changes: Mapping[str, object]) -> Record:
+        record = self._by_id[id_]
+        state = msgspec.structs.replace(record.state, **changes)
+        return msgspec.structs.replace(record, state=state)
+
+    def _write(self, record: Record, *, durable: bool) -> None:
+        state = msgspec.msgpack.encode(record.state)
+        with self._database.transaction(durable=durable) as connection:
+            connection.execute("UPDATE container SET state = ? WHERE id = ?", (state, record.id))
 
     def remove(self, id_: str) -> None:
         """Forget a container."""

@@ -13,39 +13,39 @@ from casemate.engine import run
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
 from casemate.engine.records import Record
-from casemate.engine.remove import empty_trash, erase_leftover, remove
+from casemate.engine.remove import empty_trash, erase_leftover
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.linux.cgroups import cgroup as cgroups
-from casemate.supervise.shim import Shim
+from casemate.supervise.connection import Gone
+from casemate.supervise.shim import Shim, StepFailed
 
 _LOG = logging.getLogger("casemate.recover")
 
 
 async def recover(engine: Engine) -> None:
     """Make records and reality agree. Errors of one container do not keep the others."""
+    restarted = _machine_restarted(engine)
     for record in engine.records.all():
-        await _recover_one(engine, record)
-    living = {record.id for record in engine.records.all() if record.active}
-    engine.networking.recover(living)
+        try:
+            await _recover_one(engine, record, restarted=restarted)
+        except (Error, OSError) as error:
+            _LOG.error("container %s: %s", record.name, error)
+    engine.networking.recover({live.id for live in engine.lives() if live.shim})
     await in_thread(lambda: _sweep(engine))
+    await in_thread(lambda: _note_machine(engine))
 
 
-async def _recover_one(engine: Engine, record: Record) -> None:
+async def _recover_one(engine: Engine, record: Record, *, restarted: bool) -> None:
     live = engine.live(record.id)
     shim = _connect(engine, record)
-    if shim is not None:
-        await _adopt(engine, record, live, shim)
-    elif record.active or record.state.cgroup:
-        await _bury(engine, record, live)
+    if not (shim and await _adopted(engine, record, live, shim)):
+        await _bury(engine, record, live, restarted=restarted)
     record = engine.records.get(record.id) or record
     if record.state.status == "removing" or (
         record.fixed.host.auto_remove and record.state.status in ("exited", "dead")
     ):
-        try:
-            await remove(engine, record)
-        except Error as error:
-            engine.records.change(record.id, status="dead", error=f"cannot be removed: {error}")
+        await run.remove_by_itself(engine, record.id)
 
 
 def _connect(engine: Engine, record: Record) -> Shim | None:
@@ -62,39 +62,85 @@ def _connect(engine: Engine, record: Record) -> Shim | None:
         os.close(state)
 
 
-async def _adopt(engine: Engine, record: Record, live: Live, shim: Shim) -> None:
-    """Follow a container that went on while there was no engine."""
+async def _adopted(engine: Engine, record: Record, live: Live, shim: Shim) -> bool:
+    """Follow a container that went on while there was no engine. False when it has just ended."""
+    try:
+        await shim.refresh()
+    except Gone:
+        await shim.gone
+        shim.close()
+        return False
     live.renew()
-    live.shim = shim
-    await shim.refresh()
+    live.shim, live.cgroup = shim, record.state.cgroup
+    # Held until it is known whether it runs: the engine before may have died in the middle of it.
+    await live.lock.acquire()
+    engine.background(_follow(engine, record, live, shim))
+    return True
+
+
+async def _follow(engine: Engine, record: Record, live: Live, shim: Shim) -> None:
     cgroup = engine.cgroup(record.state.cgroup)
-    started = shim.first.started
-    if started.done() and not started.exception():
-        engine.records.change(
+    try:
+        started = await shim.first.started
+    except (Gone, StepFailed):
+        await shim.gone
+        shim.close()
+        live.shim, live.released = None, None
+        await _bury(engine, record, live, restarted=False)
+        return
+    else:
+        engine.records.learn(
             record.id,
             status="paused" if cgroup.is_frozen() else "running",
-            pid=started.result().pid,
-            started_ns=started.result().at_ns,
+            pid=started.pid,
+            started_ns=started.at_ns,
             finished_ns=0,
             exit_code=0,
             error="",
         )
-    engine.background(run.follow(engine, record.id, live, cgroup))
+    finally:
+        live.lock.release()
+    await run.follow(engine, record.id, live, cgroup)
 
 
-async def _bury(engine: Engine, record: Record, live: Live) -> None:
+async def _bury(engine: Engine, record: Record, live: Live, *, restarted: bool) -> None:
     """Write the end down of a container that ended while there was no engine."""
+    if not (record.active or record.state.cgroup):
+        return
     cgroup = engine.cgroup(record.state.cgroup) if record.state.cgroup else None
     ending = run.recorded(engine, record.id)
     if record.active or ending:
-        ending = ending or run.lost()
+        ending = ending or (run.interrupted() if restarted else run.lost())
         await run.ended(engine, record.id, live, cgroup, ending)
         return
     # It was being started: nothing of the workload has run, or its end would be written down.
     if cgroup:
-        await in_thread(cgroup.kill)
-        cgroup.delete()
-    engine.records.change(record.id, cgroup="", ports=())
+        with run.telling(f"the cgroup of container {record.name}"):
+            await in_thread(cgroup.kill)
+            cgroup.delete()
+    engine.networking.leave(record)
+    engine.records.learn(record.id, cgroup="", ports=())
+
+
+def _machine_restarted(engine: Engine) -> bool:
+    """Tell whether the machine was started anew since the last engine of this root."""
+    try:
+        with open(engine.paths.boot, encoding="ascii") as file:
+            return file.read().strip() != _boot_id()
+    except FileNotFoundError:
+        return False
+
+
+def _note_machine(engine: Engine) -> None:
+    partial = f"{engine.paths.boot}.new"
+    with open(partial, "w", encoding="ascii") as file:
+        file.write(f"{_boot_id()}\n")
+    os.replace(partial, engine.paths.boot)
+
+
+def _boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
 
 
 def _sweep(engine: Engine) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
-from casemate.engine.records import Record
 from casemate.engine.remove import remove
-from casemate.errors import Error, NotFound
+from casemate.engine.threads import in_thread
+from casemate.errors import Conflict, Error, NotFound
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Exit
 
+_LOG = logging.getLogger("casemate.run")
+
 #: What a container is said to have ended with when nobody can know: as if killed.
 _LOST = 137
+_INTERRUPTED = 255
 
 
 class Ending(NamedTuple):
@@ -54,6 +58,11 @@ def lost() -> Ending:
     return Ending(_LOST, now_ns(), "the container's supervisor was killed")
 
 
+def interrupted() -> Ending:
+    """Return the end of a container that ran when the machine stopped; as Docker says it."""
+    return Ending(_INTERRUPTED, now_ns())
+
+
 async def ended(
     engine: Engine, id_: str, live: Live, cgroup: Cgroup | None, ending: Ending
 ) -> None:
@@ -63,9 +72,10 @@ async def ended(
         return
     if ending.error and cgroup:
         # Its supervisor is gone: nobody else would.
-        await asyncio.get_running_loop().run_in_executor(None, cgroup.kill)
+        with telling(f"the processes of container {record.name}"):
+            await in_thread(cgroup.kill)
     oom_killed = _oom_kills(cgroup) > 0
-    record = engine.records.change(
+    record = engine.records.learn(
         id_,
         status="dead" if ending.error else "exited",
         exit_code=ending.code,
@@ -83,11 +93,31 @@ async def ended(
     detail = {**attributes(record), "exitCode": str(ending.code)}
     engine.events.publish("container", "die", id_, detail)
     _end_execs(live)
-    engine.networking.leave(record)
+    with telling(f"the addresses of container {record.name}"):
+        engine.networking.leave(record)
     if cgroup:
-        cgroup.delete()
+        await remove_cgroup(cgroup)
+    live.cgroup = ""
     if record.fixed.host.auto_remove:
         engine.background(remove_by_itself(engine, id_))
+
+
+async def remove_cgroup(cgroup: Cgroup) -> None:
+    """Remove a cgroup; processes that take their time to exit are not waited for here."""
+    with telling(f"cgroup {cgroup.path}"):
+        try:
+            cgroup.delete(0)
+        except Conflict:
+            await in_thread(cgroup.delete)
+
+
+@contextlib.contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Log what keeps ``what`` from being given back: fsck finds it, the rest goes on."""
+    try:
+        yield
+    except (Error, OSError) as error:
+        _LOG.error("cannot give back %s: %s", what, error)
 
 
 def _oom_kills(cgroup: Cgroup | None) -> int:
@@ -126,9 +156,4 @@ async def remove_by_itself(engine: Engine, id_: str) -> None:
     except NotFound:
         pass  # somebody else was faster
     except Error as error:
-        engine.records.change(id_, status="dead", error=f"cannot be removed: {error}")
-
-
-def state_file(engine: Engine, record: Record, name: str) -> str:
-    """Return the path of a file of the container's state directory."""
-    return os.path.join(engine.paths.container(record.id), name)
+        engine.records.learn(id_, status="dead", error=f"cannot be removed: {error}")
