@@ -28,7 +28,7 @@ from casemate.engine.engine import Engine, Settings
 from casemate.engine.networking import Networking
 from casemate.engine.paths import Paths
 from casemate.engine.rooms import Rooms
-from casemate.errors import Error, InvalidArgument, Unsupported
+from casemate.errors import Conflict, Error, InvalidArgument, Unsupported
 from casemate.http.server import Server
 from casemate.image.store import ImageStore
 from casemate.layer.store import LayerStore
@@ -166,8 +166,9 @@ def _remembered(path: str, root: str) -> str | None:
             return file.read() or None
     except FileNotFoundError:
         verdict = probe.why_not_erofs(root)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(verdict or "")
+        os.replace(f"{path}.new", path)
         return verdict
 
 
@@ -181,20 +182,32 @@ def cgroup_view(hierarchies: Hierarchies) -> CgroupView:
 
 @contextlib.contextmanager
 def only_one(paths: Paths) -> Iterator[bool]:
-    """Hold the engine's lock; gives False when another engine has it."""
-    os.makedirs(paths.run, 0o711, exist_ok=True)
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    """Hold the engine's locks; gives False when another engine serves the same run directory.
+
+    Raises Conflict when one has the data root but another run directory.
+    """
+    with contextlib.ExitStack() as held:
+        run = _locked(held, paths.run, paths.lock)
+        if run is None:
             yield False
             return
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        if _locked(held, paths.root, paths.root_lock) is None:
+            raise Conflict(f"cannot use {paths.root}: another engine has it")
+        os.ftruncate(run, 0)
+        os.write(run, f"{os.getpid()}\n".encode())
         yield True
-    finally:
-        os.close(descriptor)
+
+
+def _locked(held: contextlib.ExitStack, directory: str, path: str) -> int | None:
+    """Return the locked file ``path`` in ``directory``, None when another process has locked it."""
+    os.makedirs(directory, 0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    return descriptor
 
 
 async def serve(options: Options) -> None:
@@ -244,6 +257,7 @@ def main() -> int:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     ready = -1
+    os.umask(0o022)  # files that are mounted into containers are for every user in them
     try:
         options = parse(sys.argv[1:])
         ready = options.ready_fd

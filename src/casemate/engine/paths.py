@@ -25,6 +25,11 @@ class Paths(NamedTuple):
         return f"{self.run}/engine.lock"
 
     @property
+    def root_lock(self) -> str:
+        """Held by the one engine of this root."""
+        return f"{self.root}/lock"
+
+    @property
     def database(self) -> str:
         """The database file."""
         return f"{self.root}/state.db"
