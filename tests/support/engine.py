@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
-from typing import Any
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from casemate.http.client import Client
 from casemate.http.framing import Demultiplexer
+from support.streams import start_exec
 
 PREFIX = "/v1.47"
+
+T = TypeVar("T")
 
 
 class RunningEngine:
@@ -124,6 +129,28 @@ class RunningEngine:
         code: int = self.client.post(f"/containers/{id_}/wait")["StatusCode"]
         return code
 
+    def exec(self, id_: str, *command: str, stdin: bytes = b"", **config: Any) -> Executed:
+        """Run one more process in a container to its end."""
+        exec_id = self.create_exec(id_, *command, **config)
+        streams = start_exec(self.client, exec_id, tty=config.get("Tty", False))
+        streams.send(stdin)
+        streams.end_input()
+        out, err = streams.rest()
+        return Executed(self.exec_code(exec_id), out, err)
+
+    def create_exec(self, id_: str, *command: str, **config: Any) -> str:
+        """Describe an exec and return its id."""
+        body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True} | config
+        created: str = self.client.post(f"/containers/{id_}/exec", body)["Id"]
+        return created
+
+    def exec_code(self, exec_id: str) -> int:
+        """Return the exit code of an exec whose streams have ended; it is known by then."""
+        found = self.client.get(f"/exec/{exec_id}/json")
+        assert not found["Running"], found
+        code: int = found["ExitCode"]
+        return code
+
     def output(self, id_: str) -> tuple[bytes, bytes]:
         """Return both streams of the log of a container without a terminal."""
         with self.client.request("GET", f"/containers/{id_}/logs?stdout=1&stderr=1") as reply:
@@ -158,6 +185,23 @@ class RunningEngine:
         with self.client.request("POST", f"/casemate/fsck?repair={int(repair)}") as reply:
             *problems, _ = list(reply.lines())
         return problems
+
+
+class Executed(NamedTuple):
+    """What an exec ended with and said."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+
+def eventually(look: Callable[[], T], is_so: Callable[[T], bool], limit_s: float = 30) -> T:
+    """Return what ``look`` finds as soon as it ``is_so``; for what nobody announces."""
+    deadline = time.monotonic() + limit_s
+    while not is_so(found := look()):
+        assert time.monotonic() < deadline, f"still {found!r}"
+        select.select([], [], [], 0.01)
+    return found
 
 
 def demultiplexed(data: bytes) -> tuple[bytes, bytes]:

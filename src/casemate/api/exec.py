@@ -58,6 +58,7 @@ async def _resize(call: Call) -> Response:
 
 async def _inspect(call: Call) -> Response:
     exec_ = execute.find(call.engine, call.values["id"])
+    await execute.settle(call.engine, exec_)
     config = exec_.config
     command = config.cmd or []
     return reply(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -159,6 +160,17 @@ async def _follow(engine: Engine, record: Record, shim: Shim, exec_: Exec) -> No
         pass  # it has ended as well
     detail = {**attributes(record), "execID": exec_.id, "exitCode": str(exit_.code)}
     engine.events.publish("container", "exec_die", record.id, detail)
+
+
+async def settle(engine: Engine, exec_: Exec) -> None:
+    """Have what is known of ``exec_`` be what its supervisor knows.
+
+    A client asks for the exit code when the streams end, and may be faster than the news of it.
+    """
+    shim = engine.live(exec_.container).shim
+    if shim and exec_.started and not exec_.ended.done():
+        with contextlib.suppress(Gone, OSError):
+            await shim.refresh()
 
 
 async def resize(engine: Engine, exec_: Exec, rows: int, columns: int) -> None:
