@@ -35,7 +35,7 @@ def make(session: Session, arguments: Arguments) -> int:
     image = tagged(arguments.text("tag") or "busybox")
     program, applets = find()
     return import_image(
-        session, archive(program, applets), image, _CHANGES, arguments.switch("quiet")
+        session, archive(program, applets), [image], _CHANGES, arguments.switch("quiet")
     )
 
 

@@ -38,19 +38,26 @@ _VARIANTS = (
 
 
 def make(session: Session, arguments: Arguments, suite: str) -> int:
-    """Make the image ``--tag``, else ``debian:SUITE``. Raises Exit, nothing being tagged."""
+    """Make the image ``--tag``, else ``debian:SUITE``; without a suite it is the latest as well.
+
+    Raises Exit, nothing being tagged.
+    """
+    names = ["debian:latest"] if not suite else []
     suite = suite or own_suite()
+    names.insert(0, f"debian:{suite}")
     for name, text in (("suite", suite), ("variant", arguments.text("variant"))):
         if not text.replace("-", "").replace("_", "").isalnum():
             raise Exit(1, f"invalid {name} {text!r}")
     if arguments.text("variant") not in _VARIANTS:
         raise Exit(1, f"unknown variant: it must be one of {', '.join(_VARIANTS)}")
-    image = tagged(arguments.text("tag") or f"debian:{suite}")
+    images = [
+        tagged(name) for name in ([arguments.text("tag")] if arguments.given("tag") else names)
+    ]
     mirror = arguments.text("mirror")
     sources = [mirror] if mirror else lines_for(suite)
     command = command_line(suite, arguments, sources)
     quiet = arguments.switch("quiet")
-    return import_image(session, _output_of(command, quiet), image, _CHANGES, quiet)
+    return import_image(session, _output_of(command, quiet), images, _CHANGES, quiet)
 
 
 def own_suite() -> str:

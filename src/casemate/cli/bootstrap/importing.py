@@ -19,9 +19,13 @@ _STEP_BYTES = 4 << 20
 
 
 def import_image(
-    session: Session, pieces: Iterable[bytes], image: Reference, changes: list[str], quiet: bool
+    session: Session,
+    pieces: Iterable[bytes],
+    names: list[Reference],
+    changes: list[str],
+    quiet: bool,
 ) -> int:
-    """Send a tar to the engine and print what became of it.
+    """Send a tar to the engine, which makes an image with ``names``, and print what became of it.
 
     An exception in ``pieces`` breaks the request off: the engine then makes no image.
     """
@@ -30,8 +34,8 @@ def import_image(
         "create",
         changes=changes,
         fromSrc="-",
-        repo=image.name,
-        tag=image.tag,
+        repo=names[0].name,
+        tag=names[0].tag,
     )
     body = pieces if quiet or not is_terminal(ERR) else _counted(pieces)
     headers = {"Content-Type": "application/x-tar"}
@@ -39,7 +43,14 @@ def import_image(
     for document in session.engine.documents("POST", query, body, headers):
         check(document)
         identifier = str(document.get("status") or identifier)
-    out(f"{identifier}\n" if quiet else f"{image.familiar} {short_id(identifier)}\n")
+    for name in names[1:]:
+        session.engine.call(
+            "POST", path_of("images", identifier, "tag", repo=name.name, tag=name.tag)
+        )
+    if quiet:
+        out(f"{identifier}\n")
+    else:
+        out("".join(f"{name.familiar} {short_id(identifier)}\n" for name in names))
     return 0
 
 
