@@ -139,21 +139,20 @@ static void print_files(void)
 		       (unsigned long long)files.rlim_max);
 }
 
+/* The last mount at / is the one that counts. */
 static void print_root(void)
 {
 	struct statvfs root;
-	char line[512] = "";
+	char line[4096], type[64] = "?", place[256], found[64];
 	FILE *f = fopen("/proc/self/mounts", "re");
 
-	bool ok = f && fgets(line, sizeof(line), f) && statvfs("/", &root) == 0;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%*s %255s %63s", place, found) == 2 && !strcmp(place, "/"))
+			strcpy(type, found);
 	if (f)
 		fclose(f);
-	if (!ok)
-		return;
-	strtok(line, " ");
-	strtok(NULL, " ");
-	char *type = strtok(NULL, " ");
-	printf("  root          %s, %s\n", type ? type : "?", root.f_flag & ST_RDONLY ? "read-only" : "writable");
+	if (statvfs("/", &root) == 0)
+		printf("  root          %s, %s\n", type, root.f_flag & ST_RDONLY ? "read-only" : "writable");
 }
 
 int hello_main(void)
