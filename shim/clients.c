@@ -247,12 +247,13 @@ static bool parted(struct client *c)
 	return false;
 }
 
-/* After the process's end: lets clients go that have everything. True when none is left. */
+/* After the process's end: lets clients go that have everything. True when none is left. What never ran has
+ * nothing to say, but the engine has: it tells the client why, and ends the connection. */
 bool clients_part(struct process *p)
 {
 	for (struct client *c = p->clients, *next; c; c = next) {
 		next = c->next;
-		if (c->gone || parted(c))
+		if (c->gone || p->failed || parted(c))
 			client_drop(p, c);
 	}
 	return !p->clients;

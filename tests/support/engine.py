@@ -133,8 +133,7 @@ class RunningEngine:
         """Run one more process in a container to its end."""
         exec_id = self.create_exec(id_, *command, **config)
         streams = start_exec(self.client, exec_id, tty=config.get("Tty", False))
-        streams.send(stdin)
-        streams.end_input()
+        streams.end_input(stdin)
         out, err = streams.rest()
         return Executed(self.exec_code(exec_id), out, err)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import socket
 
 from casemate.http.client import Client
@@ -27,9 +28,11 @@ class Streams:
         """Send input."""
         self.socket.sendall(data)
 
-    def end_input(self) -> None:
-        """Say that there is no more input."""
-        self.socket.shutdown(socket.SHUT_WR)
+    def end_input(self, last: bytes = b"") -> None:
+        """Say that there is no more input behind ``last``; the other side may have left already."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.socket.sendall(last)
+            self.socket.shutdown(socket.SHUT_WR)
 
     def until(self, text: bytes) -> bytes:
         """Read until ``text`` is in the output; return and forget all up to it."""

@@ -106,6 +106,8 @@ async def start(
         if not exec_.ended.done():
             exec_.ended.set_result(exec_.exit_code)
         raise
+    finally:
+        exec_.settled.set()
     shown = " ".join(exec_.config.cmd or ())
     detail = {**attributes(record), "execID": exec_.id}
     engine.events.publish("container", f"exec_start: {shown}", record.id, detail)
@@ -175,6 +177,8 @@ async def settle(engine: Engine, exec_: Exec) -> None:
 
 async def resize(engine: Engine, exec_: Exec, rows: int, columns: int) -> None:
     """Set the size of the exec's terminal. Raises Conflict."""
+    if exec_.started:
+        await exec_.settled.wait()
     shim = engine.live(exec_.container).shim
     if shim is None or exec_.ended.done() or not exec_.started:
         raise Conflict(f"exec instance {exec_.id} is not running")

@@ -46,6 +46,8 @@ class Exec:
         self.pid = 0
         self.started = False
         self.exit_code: int | None = None
+        #: Set when it runs, or never will: a client may ask for something in between.
+        self.settled = asyncio.Event()
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
 
