@@ -169,6 +169,11 @@ class RunningEngine:
         found: dict[str, Any] = self.client.get(f"/containers/{id_}/json")
         return found
 
+    def supervisor(self, id_: str) -> int:
+        """Return the pid of a running container's supervisor."""
+        with open(f"/proc/{self.inspect(id_)['State']['Pid']}/stat", encoding="ascii") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+
     def import_image(self, tar: bytes, name: str, *changes: str) -> None:
         """Make an image of a root tar."""
         from urllib.parse import quote

@@ -10,6 +10,8 @@ from casemate.errors import InvalidArgument
 
 _SECONDS = re.compile(r"([0-9]{1,11})(?:\.([0-9]{0,30}))?", re.ASCII)
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)", re.ASCII)
+_RFC3339 = re.compile(r"([^.]{16,19})\.([0-9]{1,30})(.*)", re.ASCII)
+_SECOND = datetime.timedelta(seconds=1)
 _UNITS_NS = {
     "ns": 1,
     "us": 1_000,
@@ -35,8 +37,10 @@ def time_of(text: str) -> int:
     ago = _length(text)
     if ago is not None:
         return max(now_ns() - ago, 1)
+    match = _RFC3339.fullmatch(text)
     try:
-        at = datetime.datetime.fromisoformat(text)
+        # The fraction by itself: a datetime has microseconds only.
+        at = datetime.datetime.fromisoformat(f"{match[1]}{match[3]}" if match else text)
         if at.tzinfo is None:
             at = at.replace(tzinfo=datetime.UTC)
         since = at - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -44,7 +48,8 @@ def time_of(text: str) -> int:
         raise InvalidArgument(
             f"invalid time {text[:60]!r}: seconds, RFC 3339 or a length of time like 1h30m"
         ) from None
-    return max(since // datetime.timedelta(microseconds=1) * 1000, 1)
+    fraction = int(f"{match[2]:0<9}"[:9]) if match else 0
+    return max(since // _SECOND * 1_000_000_000 + fraction, 1)
 
 
 def _length(text: str) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
@@ -19,6 +20,7 @@ _MAX_HEAD_BYTES = 64 << 10
 _MAX_HEADERS = 128
 #: Reading stops while more than this of a body waits for its handler.
 _MAX_BUFFERED = 1 << 20
+_LOOK_S = 1.0
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {101: "UPGRADED"}
 
@@ -37,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._pending: list[bytes] = []
         self._reading = True
         self._upgraded = False
+        self._ended = False
 
     # ---- asyncio.Protocol ----
 
@@ -65,10 +68,29 @@ class Connection(asyncio.Protocol):
             self._parse(data)
 
     def eof_received(self) -> bool:
-        # A client may close its half and still wait for the answer.
+        """Stay for a client that has closed its half and waits for the answer, not for one that left.
+        """
+        self._ended = True
         if not self._body.ended and self._task:
             self._body.end(ConnectionResetError("the request broke off"))
-        return self._task is not None
+        if self._task is None or self._has_hung_up():
+            return False
+        asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+        return True
+
+    def _look(self) -> None:
+        """See whether a half-closed connection is closed by now: there is no event for that."""
+        if self._transport.is_closing():
+            return
+        if self._has_hung_up():
+            self._transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+
+    def _has_hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), 0)
+        return bool(poll.poll(0))
 
     def pause_writing(self) -> None:
         self._writable = asyncio.get_running_loop().create_future()
@@ -174,7 +196,7 @@ class Connection(asyncio.Protocol):
             return
         if response is not None:
             self._send(request, response, keep_alive)
-        if self._upgraded or not keep_alive or self._transport.is_closing():
+        if self._upgraded or self._ended or not keep_alive or self._transport.is_closing():
             self._transport.close()
             return
         if not self._body.ended:

@@ -6,10 +6,10 @@ import os
 import signal
 
 import pytest
-from support.engine import Executed, RunningEngine, eventually
-from support.streams import start_exec
 
 from casemate.errors import Conflict, InvalidArgument, NotFound
+from support.engine import Executed, RunningEngine, eventually
+from support.streams import start_exec
 
 pytestmark = pytest.mark.root
 
@@ -37,9 +37,7 @@ def test_without_attached_input_there_is_none(engine: RunningEngine, sleeper: st
     assert engine.exec(sleeper, "cat", stdin=b"nobody reads this").out == b""
 
 
-def test_user_environment_and_directory_can_be_chosen(
-    engine: RunningEngine, sleeper: str
-) -> None:
+def test_user_environment_and_directory_can_be_chosen(engine: RunningEngine, sleeper: str) -> None:
     shown = engine.exec(
         sleeper, "sh", "-c", "id -u; id -g; id -G; pwd; echo $A $B $C; echo $HOME",
         User="bob", Env=["A=exec", "C=3"], WorkingDir="/tmp",
@@ -50,7 +48,9 @@ def test_user_environment_and_directory_can_be_chosen(
 
 
 def test_it_is_in_the_container_in_every_respect(engine: RunningEngine, sleeper: str) -> None:
-    script = "readlink /proc/self/ns/*; cat /proc/self/cgroup; grep -E 'Cap|Sec|NoNew' /proc/$$/status"
+    script = (
+        "readlink /proc/self/ns/*; cat /proc/self/cgroup; grep -E 'Cap|Sec|NoNew' /proc/$$/status"
+    )
     first = engine.exec(sleeper, "sh", "-c", script.replace("self", "1").replace("$$", "1"))
     own = engine.exec(sleeper, "sh", "-c", script)
     assert own.out == first.out
@@ -169,18 +169,13 @@ def test_output_without_a_reader_costs_no_memory(engine: RunningEngine, sleeper:
     streams.until(b"ready\n")
     pid = engine.client.get(f"/exec/{exec_id}/json")["Pid"]
     eventually(lambda: _asleep(pid), lambda is_so: is_so)
-    assert _resident_kib(_parent(engine.inspect(sleeper)["State"]["Pid"])) < 4000
+    assert _resident_kib(engine.supervisor(sleeper)) < 4000
     streams.close()
 
 
 def _asleep(pid: int) -> bool:
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         return file.read().rpartition(")")[2].split()[0] == "S"
-
-
-def _parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
 
 
 def _resident_kib(pid: int) -> int:

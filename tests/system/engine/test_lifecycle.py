@@ -6,10 +6,10 @@ import os
 import signal
 
 import pytest
-from support.engine import PREFIX, RunningEngine
 
 from casemate.errors import Conflict, InvalidArgument, NotFound
 from casemate.http.client import Client
+from support.engine import PREFIX, RunningEngine
 
 pytestmark = pytest.mark.root
 
@@ -51,7 +51,10 @@ def test_what_cannot_be_executed_is_told(
 
 
 def test_it_sees_its_own_namespaces_only(engine: RunningEngine) -> None:
-    script = "echo $$; hostname; ls /proc | grep -c '^[0-9]'; for n in /proc/self/ns/*; do readlink $n; done"
+    script = (
+        "echo $$; hostname; ls /proc | grep -c '^[0-9]';"
+        " for n in /proc/self/ns/*; do readlink $n; done"
+    )
     lines = engine.says("busybox", "sh", "-c", script).split("\n")
     assert lines[0] == "1"
     assert len(lines[1]) == 12
@@ -145,9 +148,7 @@ def test_a_workload_that_takes_too_much_memory_is_killed_and_said_so(
 def test_the_first_process_gets_signals(engine: RunningEngine) -> None:
     script = "trap 'echo got; exit 0' USR1; echo ready; while :; do sleep 0.05; done"
     id_ = engine.run_container("busybox", "sh", "-c", script)
-    with engine.client.request(
-        "GET", f"/containers/{id_}/logs?stdout=1&follow=1"
-    ) as reply:
+    with engine.client.request("GET", f"/containers/{id_}/logs?stdout=1&follow=1") as reply:
         assert b"ready" in next(reply.chunks())
     number = signal.SIGUSR1
     engine.client.post(f"/containers/{id_}/kill?signal={number}")
