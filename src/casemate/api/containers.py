@@ -52,10 +52,11 @@ async def _list(call: Call) -> Response:
 
 
 async def _create(call: Call) -> Response:
-    found = await document(call) or {}
-    asked = converted(found, CreateRequest)
-    refuse_unknown(found, CreateRequest)
-    refuse_unknown(found.get("HostConfig", {}), HostConfig)
+    found = await document(call)
+    asked = converted({} if found is None else found, CreateRequest)
+    if found:
+        refuse_unknown(found, CreateRequest)
+        refuse_unknown(found.get("HostConfig", {}), HostConfig)
     query = call.request.query
     work = create.create(call.engine, asked, query.get("name", ""), platform_of(call))
     created = await call.engine.to_the_end(work)

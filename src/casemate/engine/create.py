@@ -24,6 +24,7 @@ from casemate.engine.records import Fixed, Record, State
 from casemate.engine.signals import number as signal_number
 from casemate.errors import InvalidArgument, NotFound, from_os
 from casemate.image.store import Image
+from casemate.linux.cgroups import lifecycle
 from casemate.oci import platform as platforms
 from casemate.oci.platform import Platform
 from casemate.spec.identity import Identity
@@ -115,9 +116,16 @@ def _check(engine: Engine, record: Record) -> None:
     config, host = record.fixed.config, record.fixed.host
     translate.options(record, Identity(), engine.machine, cgroup="", files=())
     logoptions.parse(host.log_config)
+    _check_parent(engine, host.cgroup_parent)
     networking.check(host, config)
     if config.stop_signal:
         signal_number(config.stop_signal)
+
+
+def _check_parent(engine: Engine, path: str) -> None:
+    """Refuse a parent among the engine's own cgroups, which it removes when nobody owns them."""
+    if lifecycle.checked(path or "/x").split("/")[0] == engine.settings.name:
+        raise InvalidArgument(f"invalid --cgroup-parent {path[:200]!r}: it is the engine's own")
 
 
 def _make(engine: Engine, record: Record) -> None:

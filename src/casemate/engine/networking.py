@@ -292,7 +292,16 @@ def check(record_host: HostConfig, config: Config) -> None:
     for text in config.exposed_ports or {}:
         ports.exposed(text)
     for text in record_host.extra_hosts or ():
-        files.parse_extra_host(text)
+        try:
+            files.parse_extra_host(text)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"invalid extra host {text[:160]!r}: {error}") from error
+    files.resolver(
+        files.parse_resolver(""),
+        nameservers=record_host.dns or (),
+        search=record_host.dns_search or (),
+        options=record_host.dns_options or (),
+    )
     if config.hostname:
         files.parse_hostname(config.hostname)
     if config.domainname and len(config.domainname) > 255:

@@ -16,7 +16,10 @@ from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
 
 
 async def remove(engine: Engine, record: Record, *, force: bool = False) -> None:
-    """Remove the container. One that runs is killed with ``force``, else it is a Conflict."""
+    """Remove the container. One that runs is killed with ``force``, else it is a Conflict.
+
+    With ``force`` it is no error when it vanishes meanwhile.
+    """
     live = engine.live(record.id)
     if engine.current(record).active:
         if not force:
@@ -26,6 +29,8 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
             )
         await _kill(engine, record)
     async with live.lock:
+        if force and engine.records.get(record.id) is None:
+            return  # it was to vanish at its end, and somebody has made it end
         record = engine.current(record)
         if record.active:
             raise Conflict(f'cannot remove container "{record.name}": it was started again')

@@ -68,8 +68,7 @@ class Connection(asyncio.Protocol):
             self._parse(data)
 
     def eof_received(self) -> bool:
-        """Stay for a client that has closed its half and waits for the answer, not for one that left.
-        """
+        """Stay for a client that has closed its half and waits, not for one that has left."""
         self._ended = True
         if not self._body.ended and self._task:
             self._body.end(ConnectionResetError("the request broke off"))

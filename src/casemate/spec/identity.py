@@ -66,7 +66,7 @@ def _groups(group: bytes) -> Iterator[_Group]:
     for fields in _lines(group, 4):
         gid = _id(fields[2])
         if gid is not None:
-            yield _Group(fields[0], gid, frozenset(fields[3].split(",")))
+            yield _Group(fields[0], gid, frozenset(filter(None, fields[3].split(","))))
 
 
 def _lines(data: bytes, fields: int) -> Iterator[list[str]]:
