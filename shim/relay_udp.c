@@ -164,8 +164,10 @@ static void note_own(struct msghdr *h, struct pair *pair)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(h); c; c = CMSG_NXTHDR(h, c)) {
 		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
 			memcpy(four, CMSG_DATA(c), sizeof(*four));
-			/* Answers go by whatever way the routes say. */
+			/* Answers go by whatever way the routes say. The kernel's own idea of the source is not
+			 * there for what arrived before it was asked for. */
 			four->ipi_ifindex = 0;
+			four->ipi_spec_dst = four->ipi_addr;
 			pair->own_size = sizeof(*four);
 		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
 			memcpy(&pair->own, CMSG_DATA(c), sizeof(pair->own));

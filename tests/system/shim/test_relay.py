@@ -1,0 +1,538 @@
+"""The relay of published ports, with a server of the test's own in the place of a container."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import random
+import resource
+import signal
+import socket
+import struct
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from casemate.supervise.protocol import RelayTarget
+from support.shims import Lab, Task, asynchronous, within
+
+pytestmark = pytest.mark.root
+
+#: What an idle relay of one port holds: three times nothing, the port, its queue, a spare.
+HELD = 6
+LOCAL4, LOCAL6 = "127.0.0.1", "::1"
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def bound(
+    kind: socket.SocketKind, address: str = LOCAL4, buffer_bytes: int | None = None
+) -> socket.socket:
+    """Return a bound socket, as the engine hands it over."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, kind)
+    if buffer_bytes is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+    sock.bind((address, 0))
+    if kind == socket.SOCK_STREAM:
+        sock.listen(1024)
+    return sock
+
+
+def target(port: int, protocol: int = socket.IPPROTO_TCP, address: str = LOCAL4) -> RelayTarget:
+    """Return where the relay sends what it gets."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return RelayTarget(family, protocol, port, socket.inet_pton(family, address))
+
+
+async def relayed(
+    task: Task,
+    kind: socket.SocketKind,
+    port: int,
+    address: str = LOCAL4,
+    buffer_bytes: int | None = None,
+) -> int:
+    """Relay to ``port``; returns the port on ``address`` that is relayed."""
+    protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
+    with bound(kind, address, buffer_bytes) as sock:
+        await task.shim.relay(task.next(), [sock.fileno()], [target(port, protocol)])
+        return int(sock.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def server(serve: Serve, buffer_bytes: int | None = None) -> AsyncIterator[int]:
+    """Serve on a port of its own, which is given."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        try:
+            await serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            await closed(writer)
+
+    sock = bound(socket.SOCK_STREAM, buffer_bytes=buffer_bytes)
+    async with await asyncio.start_server(handle, sock=sock, backlog=1024):
+        yield sock.getsockname()[1]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # for what the event loop still closes
+
+
+async def closed(writer: asyncio.StreamWriter) -> None:
+    """Close, and wait until that is done."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send back what comes, until its end."""
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+
+
+def relay_of(task: Task) -> int:
+    """Return the pid of the only relay."""
+    with open(f"/proc/{task.shim.pid}/task/{task.shim.pid}/children") as file:
+        children = map(int, file.read().split())
+        (relay,) = set(children) - {task.shim.room_pid}
+    return relay
+
+
+def cpu_ticks(pid: int) -> int:
+    """Return the processor time of a process, in hundredths of a second."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+async def assert_idle(pid: int) -> None:
+    """Fail when the process is busy although there is nothing to do."""
+    before = cpu_ticks(pid)
+    await asyncio.sleep(0.4)
+    assert cpu_ticks(pid) - before <= 4
+
+
+async def exchanged(port: int, data: bytes, host: str = LOCAL4) -> bytes:
+    """Send ``data``, close that half, and return all that comes back."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        received, _ = await asyncio.gather(reader.read(), _send(writer, data))
+        return received
+    finally:
+        await closed(writer)
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+    writer.write_eof()
+
+
+@asynchronous
+async def test_large_transfers_both_ways_at_once(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    data = random.Random(1).randbytes(1 << 20) * 50
+    async with server(echo) as port:
+        got = await within(exchanged(await relayed(task, socket.SOCK_STREAM, port), data), 50)
+    assert hashlib.sha256(got).digest() == hashlib.sha256(data).digest()
+
+
+@asynchronous
+async def test_what_is_said_after_a_half_close_arrives(lab: Lab) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard = await reader.read()
+        writer.write(b"heard " + heard)
+
+    task = await lab.run("sleep", "1000")
+    async with server(serve) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        assert await within(exchanged(front, b"all")) == b"heard all"
+
+
+@asynchronous
+async def test_the_server_may_speak_and_end_first(lab: Lab) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"bye")
+        writer.write_eof()
+        assert await reader.read() == b"late"
+
+    task = await lab.run("sleep", "1000")
+    async with server(serve) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        reader, writer = await asyncio.open_connection(LOCAL4, front)
+        assert await within(reader.read()) == b"bye"
+        await _send(writer, b"late")
+        await closed(writer)
+
+
+@asynchronous
+async def test_hundreds_of_connections_at_once(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with server(echo) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        wanted = [b"%d" % n * 1000 for n in range(400)]
+        assert await within(asyncio.gather(*(exchanged(front, d) for d in wanted)), 50) == wanted
+        relay = relay_of(task)
+        await _until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@asynchronous
+async def test_a_busy_connection_leaves_the_others_their_turn(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with server(echo) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        busy = [asyncio.create_task(exchanged(front, bytes(60_000_000))) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert await within(exchanged(front, b"quick")) == b"quick"
+        assert not all(b.done() for b in busy)
+        await within(asyncio.gather(*busy), 50)
+
+
+@asynchronous
+async def test_a_port_that_the_container_refuses_is_closed_to_the_client(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    with bound(socket.SOCK_STREAM) as unused:
+        port = unused.getsockname()[1]
+    front = await relayed(task, socket.SOCK_STREAM, port)
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            assert await within(exchanged(front, b"x")) == b""
+
+
+@asynchronous
+async def test_small_packets_to_a_slow_reader_do_not_make_it_spin(lab: Lab) -> None:
+    stop = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stop.wait()
+        writer.write(b"%d" % len(await reader.read()))
+
+    task = await lab.run("sleep", "1000")
+    async with server(serve, 4096) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port, buffer_bytes=4096)
+        with socket.create_connection((LOCAL4, front)) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setblocking(False)
+            sent = 0
+            with pytest.raises(BlockingIOError):
+                while True:
+                    sent += client.send(b"tiny")
+            await assert_idle(relay_of(task))
+            stop.set()
+            client.shutdown(socket.SHUT_WR)
+            loop = asyncio.get_running_loop()
+            assert await within(loop.sock_recv(client, 100)) == b"%d" % sent
+
+
+@asynchronous
+async def test_a_reset_after_a_half_close_ends_the_connection(lab: Lab) -> None:
+    ended = asyncio.Event()
+    heard = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        heard.set()
+        with contextlib.suppress(ConnectionError):
+            while True:  # until it is told that nobody listens any more
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        ended.set()
+
+    task = await lab.run("sleep", "1000")
+    async with server(serve) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        client = socket.create_connection((LOCAL4, front))
+        client.shutdown(socket.SHUT_WR)
+        await within(heard.wait())
+        # A linger time of 0: closing resets.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        await within(ended.wait())
+        await assert_idle(relay_of(task))
+
+
+@asynchronous
+async def test_a_reset_client_of_a_silent_server_is_noticed(lab: Lab) -> None:
+    arrived = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+            arrived.set()
+            await asyncio.Event().wait()
+
+    task = await lab.run("sleep", "1000")
+    async with server(serve) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        client = socket.create_connection((LOCAL4, front))
+        client.shutdown(socket.SHUT_WR)
+        await within(arrived.wait())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        relay = relay_of(task)
+        await _until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
+        await assert_idle(relay)
+
+
+@asynchronous
+async def test_without_descriptors_clients_are_turned_away_for_the_time(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with server(echo) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port)
+        assert await within(exchanged(front, b"before")) == b"before"
+        relay = relay_of(task)
+        resource.prlimit(relay, resource.RLIMIT_NOFILE, (20, 1000))
+        held = [await asyncio.open_connection(LOCAL4, front) for _ in range(20)]
+        await assert_idle(relay)
+        for _, writer in held:
+            await closed(writer)
+        resource.prlimit(relay, resource.RLIMIT_NOFILE, (1000, 1000))
+        assert await within(exchanged(front, b"after")) == b"after"
+
+
+@asynchronous
+async def test_an_ipv6_port_leads_to_an_ipv4_container(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with server(echo) as port:
+        front = await relayed(task, socket.SOCK_STREAM, port, LOCAL6)
+        assert await within(exchanged(front, b"six", LOCAL6)) == b"six"
+
+
+@asynchronous
+async def test_ports_are_free_after_the_relay_and_after_the_container(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    ports = []
+    for _ in range(2):
+        number = task.next()
+        with bound(socket.SOCK_STREAM) as sock:
+            await task.shim.relay(number, [sock.fileno()], [target(9)])
+            ports.append(sock.getsockname())
+    await task.shim.unrelay(number)
+    with socket.create_server(ports[1]):
+        pass
+    with pytest.raises(OSError, match="in use"):
+        socket.create_server(ports[0])
+    await task.shim.kill(0, signal.SIGKILL)
+    await task.exit()
+    with socket.create_server(ports[0]):
+        pass
+
+
+@asynchronous
+async def test_hundreds_of_ports_are_passed_in_portions(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with server(echo) as port:
+        with contextlib.ExitStack() as stack:
+            socks = [stack.enter_context(bound(socket.SOCK_STREAM)) for _ in range(500)]
+            fronts = [sock.getsockname()[1] for sock in socks]
+            await task.shim.relay(1, [s.fileno() for s in socks], [target(port)] * 500)
+        for front in (fronts[0], fronts[239], fronts[240], fronts[499]):
+            assert await within(exchanged(front, b"x")) == b"x"
+        await task.shim.unrelay(1)
+        with socket.create_server((LOCAL4, fronts[0])), socket.create_server((LOCAL4, fronts[499])):
+            pass
+
+
+@asynchronous
+async def test_a_relay_holds_nothing_but_its_own(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    clients = [await task.attach() for _ in range(600)]
+    assert clients
+    await relayed(task, socket.SOCK_STREAM, 9)
+    await _until(lambda: len(os.listdir(f"/proc/{relay_of(task)}/fd")) <= HELD)
+    with open(f"/proc/{relay_of(task)}/comm") as file:
+        assert file.read() == "casemate-relay\n"
+
+
+@asynchronous
+async def test_a_relay_ends_with_its_supervisor(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    front = await relayed(task, socket.SOCK_STREAM, 9)
+    task.shim.kill_hard()
+    await within(task.shim.gone)
+    await _until(lambda: _is_free(front))
+
+
+def _is_free(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_server((LOCAL4, port)):
+        return True
+    return False
+
+
+@asynchronous
+async def test_a_relay_that_is_killed_is_no_zombie(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    await relayed(task, socket.SOCK_STREAM, 9)
+    relay = relay_of(task)
+    os.kill(relay, signal.SIGKILL)
+    await _until(lambda: not os.path.exists(f"/proc/{relay}"))
+
+
+# ---- UDP ----
+
+
+@contextlib.asynccontextmanager
+async def udp_server() -> AsyncIterator[tuple[int, set[tuple[str, int]]]]:
+    """Send datagrams back; gives the port, and the set of those who have spoken."""
+    clients: set[tuple[str, int]] = set()
+    loop = asyncio.get_running_loop()
+
+    async def answer(sock: socket.socket) -> None:
+        while True:
+            data, address = await loop.sock_recvfrom(sock, 1 << 16)
+            clients.add(address)
+            await loop.sock_sendto(sock, data, address)
+
+    with bound(socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        answering = asyncio.create_task(answer(sock))
+        try:
+            yield sock.getsockname()[1], clients
+        finally:
+            answering.cancel()
+            await asyncio.wait([answering])
+
+
+async def asked(client: socket.socket, data: bytes, patience_s: float = 20) -> bytes:
+    """Send ``data``, again when there is no answer in time, and return the answer."""
+    loop = asyncio.get_running_loop()
+    while True:
+        client.send(data)
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(loop.sock_recv(client, 1 << 16), patience_s)
+
+
+def udp_client(address: str, port: int) -> socket.socket:
+    """Return a socket that takes answers from the address only that it has asked."""
+    client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    client.setblocking(False)
+    client.connect((address, port))
+    return client
+
+
+@asynchronous
+async def test_udp_clients_are_kept_apart(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, clients_seen):
+        front = await relayed(task, socket.SOCK_DGRAM, port)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(20)]
+            for turn in range(3):
+                for number, client in enumerate(clients):
+                    data = b"%d %d" % (turn, number)
+                    assert await asked(client, data) == data
+        assert len(clients_seen) == 20
+
+
+@asynchronous
+async def test_udp_datagrams_of_any_size_pass(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, _):
+        front = await relayed(task, socket.SOCK_DGRAM, port)
+        with udp_client(LOCAL4, front) as client:
+            for size in (0, 1, 1500, 65507):
+                assert len(await asked(client, bytes(size))) == size
+
+
+@pytest.mark.parametrize(
+    ("listening", "addresses"),
+    [
+        ("0.0.0.0", ("127.0.0.1", "127.0.0.2", "127.8.9.10")),
+        ("::", ("::1",)),
+    ],
+)
+@asynchronous
+async def test_udp_answers_come_from_the_address_that_was_asked(
+    lab: Lab, listening: str, addresses: tuple[str, ...]
+) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, _):
+        front = await relayed(task, socket.SOCK_DGRAM, port, listening)
+        for address in addresses:
+            with udp_client(address, front) as client:
+                assert await asked(client, b"x") == b"x"
+
+
+@asynchronous
+async def test_udp_answers_for_ipv4_on_a_socket_of_both(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, _):
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(("::", 0))
+            front = sock.getsockname()[1]
+            await task.shim.relay(1, [sock.fileno()], [target(port, socket.IPPROTO_UDP)])
+        for address in ("127.0.0.1", "127.0.0.2", "::1"):
+            with udp_client(address, front) as client:
+                assert await asked(client, b"x") == b"x"
+
+
+@asynchronous
+async def test_thousands_of_udp_clients_push_out_the_oldest(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, clients_seen):
+        front = await relayed(task, socket.SOCK_DGRAM, port)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(4200)]
+            for start in range(0, 4200, 100):
+                await asyncio.gather(*(asked(c, b"x") for c in clients[start : start + 100]))
+            assert len(os.listdir(f"/proc/{relay_of(task)}/fd")) < 4110
+            assert await asked(clients[0], b"again") == b"again"  # met anew
+            known = len(clients_seen)
+            assert await asked(clients[-1], b"again") == b"again"
+            assert len(clients_seen) == known
+
+
+@asynchronous
+async def test_a_flood_of_new_udp_clients_is_survived(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    async with udp_server() as (port, _):
+        front = await relayed(task, socket.SOCK_DGRAM, port)
+        relay = relay_of(task)
+        resource.prlimit(relay, resource.RLIMIT_NOFILE, (40, 1000))
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(300)]
+            for _ in range(5):
+                for client in clients:
+                    client.send(b"x")
+                await asyncio.sleep(0)
+            assert await asked(clients[0], b"y", 0.2) in (b"x", b"y")
+        assert relay_of(task) == relay
+
+
+@asynchronous
+async def test_a_closed_udp_port_is_nothing_special(lab: Lab) -> None:
+    task = await lab.run("sleep", "1000")
+    front = await relayed(task, socket.SOCK_DGRAM, 9)
+    with udp_client(LOCAL4, front) as client:
+        for _ in range(100):
+            client.send(b"x")
+    await assert_idle(relay_of(task))
+
+
+def test_time_is_measured() -> None:
+    """The unit that ``assert_idle`` counts in is what it is taken for."""
+    assert os.sysconf("SC_CLK_TCK") == 100
+    before = cpu_ticks(os.getpid())
+    until = time.process_time() + 0.1
+    while time.process_time() < until:
+        pass
+    assert cpu_ticks(os.getpid()) - before >= 5
