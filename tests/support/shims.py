@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import re
 import shutil
 import signal
 import socket
@@ -143,6 +144,9 @@ class Lab:
         self._number = 0
         self.tasks: list[Task] = []
         self.clients: list[Client] = []
+        with open(f"/proc/self/fd/{program.descriptor}", "rb") as file:
+            #: Sanitizers take memory of their own.
+            self.sanitized = b"__asan_" in file.read()
         self.shims: list[Shim] = []
 
     async def room(self, namespaces: Sequence[str] = NAMESPACES) -> Task:
@@ -296,6 +300,12 @@ class Task:
     async def exit(self, number: int = 0) -> Exit:
         """Wait for the end of process ``number``."""
         return await self.shim.process(number).exited
+
+    def assert_small(self, most_bytes: int) -> None:
+        """Fail when the supervisor has ever had more than ``most_bytes`` in memory."""
+        status = Path(f"/proc/{self.shim.pid}/status").read_text()
+        found = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert found and (self.lab.sanitized or int(found[1]) * 1024 < most_bytes), found
 
     def log(self) -> list[Entry]:
         """Return the entries of the log."""

@@ -229,6 +229,7 @@ async def test_small_packets_to_a_slow_reader_do_not_make_it_spin(lab: Lab) -> N
         front = await relayed(task, socket.SOCK_STREAM, port, buffer_bytes=4096)
         with socket.create_connection((LOCAL4, front)) as client:
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             client.setblocking(False)
             sent = 0
             with pytest.raises(BlockingIOError):

@@ -6,9 +6,7 @@ import asyncio
 import fcntl
 import os
 import random
-import re
 import signal
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +18,6 @@ pytestmark = pytest.mark.root
 INPUT = Stdio(stdin=True, stdin_once=True)
 EXEC_INPUT = Stdio(log=False, stdin=True, stdin_once=True)
 LOTS = 20_000_000
-
-
-def peak_bytes(pid: int) -> int:
-    """Return the most memory that the process has had."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found
-    return int(found[1]) * 1024
 
 
 @asynchronous
@@ -156,7 +147,7 @@ async def test_a_client_that_does_not_read_holds_the_output_back_in_little_memor
                 await other._receive()
                 got = len(other.received[1])
     assert got < 1_000_000
-    assert peak_bytes(task.shim.pid) < 2_000_000
+    task.assert_small(2_000_000)
     both = await asyncio.gather(slow.rest(), other.rest())
     assert [len(out) for out, _ in both] == [LOTS, LOTS]
 
@@ -197,7 +188,7 @@ async def test_what_a_process_leaves_behind_may_go_on_writing(lab: Lab) -> None:
     reading = asyncio.create_task(client.rest())
     assert (await within(task.exit(number))).code == 0
     await within(reading)
-    assert peak_bytes(task.shim.pid) < 3_000_000
+    task.assert_small(3_000_000)
 
 
 @asynchronous
@@ -211,7 +202,7 @@ async def test_a_large_pipe_cannot_make_the_supervisor_keep_much(lab: Lab) -> No
     _enlarge(pid, 1 << 20)
     await task.shim.kill(number, signal.SIGKILL)
     await task.exit(number)
-    assert peak_bytes(task.shim.pid) < 7_000_000
+    task.assert_small(7_000_000)
     await client.rest()
 
 
