@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import run
+from casemate.engine import mountpoints, run
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -62,6 +62,7 @@ async def start(engine: Engine, record: Record) -> None:
 async def _start(engine: Engine, record: Record, live: Live) -> None:
     with contextlib.ExitStack() as undo:
         undo.callback(live.drop_clients)
+        mountpoints.check_propagation(record.fixed.mounts)
         try:
             root = engine.snapshots.mounts(record.id)
             identity = identify(engine, record, root)
@@ -73,7 +74,11 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         left = undo.enter_context(contextlib.ExitStack())
         left.callback(engine.networking.leave, record)
         _write_files(engine, record, joined)
-        room = await engine.rooms.take(bundle.plan, record.fixed.host.cgroup_parent)
+        room = await engine.rooms.take(
+            bundle.plan,
+            record.fixed.host.cgroup_parent,
+            fresh=any(point.type == "bind" for point in record.fixed.mounts),
+        )
         try:
             await _enter(engine, record, live, room, bundle, joined)
         except BaseException:

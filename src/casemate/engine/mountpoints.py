@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from casemate.engine.model import BindOptions, HostConfig, MountSpec, TmpfsOptions
 from casemate.engine.records import MountPoint
 from casemate.errors import InvalidArgument, Unsupported, from_os
+from casemate.linux import mount
 from casemate.oci.runtime import Mount
 
 _MODES = frozenset({"ro", "rw"})
-_PROPAGATIONS = frozenset({"private", "rprivate", "shared", "rshared", "slave", "rslave"})
+_SHARED, _SLAVE = ("shared", "rshared"), ("slave", "rslave")
+_PROPAGATIONS = frozenset({"private", "rprivate", *_SHARED, *_SLAVE})
+_MAX_SHARED = 16
 #: What changes nothing here: SELinux labels without SELinux, cached views of other systems.
 _IGNORED = frozenset({"z", "Z", "cached", "delegated", "consistent", "default", ""})
 #: What is never replaced: the walls are built upon it (CVE-2019-16884).
@@ -45,7 +48,26 @@ def parse(host: HostConfig) -> tuple[MountPoint, ...]:
         if point.destination in seen:
             raise InvalidArgument(f"Duplicate mount point: {point.destination}")
         seen.add(point.destination)
+    if sum(point.propagation in _SHARED for point in points) > _MAX_SHARED:
+        raise InvalidArgument(f"more than {_MAX_SHARED} binds with shared propagation")
     return tuple(points)
+
+
+def check_propagation(points: Iterable[MountPoint]) -> None:
+    """Refuse binds whose propagation the host's mounts do not have. Raises InvalidArgument."""
+    wishes = [p for p in points if p.propagation in (*_SHARED, *_SLAVE)]
+    found = mount.mounts() if wishes else []
+    for point in wishes:
+        path = os.path.realpath(point.source)
+        # The last one of those that cover it is on top.
+        over = [m for m in found if path == m.path or path.startswith(f"{m.path.rstrip('/')}/")]
+        above = max(reversed(over), key=lambda m: len(m.path))
+        kinds = ("shared:",) if point.propagation in _SHARED else ("shared:", "master:")
+        if not any(option.startswith(kinds) for option in above.propagation):
+            kind = "shared" if point.propagation in _SHARED else "shared or slave"
+            raise InvalidArgument(
+                f"path {point.source[:200]} is mounted on {above.path} but it is not a {kind} mount"
+            )
 
 
 def as_mount(point: MountPoint) -> Mount:
@@ -113,29 +135,29 @@ def _bind(source: str, destination: str, mode: str, text: str) -> MountPoint:
 
 
 def _mounts(host: HostConfig) -> Iterator[MountPoint]:
-    for mount in host.mounts or ():
-        destination = _destination(mount.target, mount.target)
-        if mount.type == "bind":
-            _refuse(mount, destination, "tmpfs_options", "volume_options", "image_options")
-            yield _bind_spec(mount, destination)
-        elif mount.type == "tmpfs":
-            _refuse(mount, destination, "bind_options", "volume_options", "image_options")
-            yield _tmpfs_spec(mount, destination)
+    for spec in host.mounts or ():
+        destination = _destination(spec.target, spec.target)
+        if spec.type == "bind":
+            _refuse(spec, destination, "tmpfs_options", "volume_options", "image_options")
+            yield _bind_spec(spec, destination)
+        elif spec.type == "tmpfs":
+            _refuse(spec, destination, "bind_options", "volume_options", "image_options")
+            yield _tmpfs_spec(spec, destination)
         else:
-            raise Unsupported(f"mount type {mount.type[:40]!r} is not supported yet: {destination}")
+            raise Unsupported(f"mount type {spec.type[:40]!r} is not supported yet: {destination}")
 
 
-def _refuse(mount: MountSpec, destination: str, *fields: str) -> None:
+def _refuse(spec: MountSpec, destination: str, *fields: str) -> None:
     for field in (*fields, "cluster_options"):
-        if getattr(mount, field):
+        if getattr(spec, field):
             raise InvalidArgument(
-                f"invalid mount config for type {mount.type!r}: {field.replace('_', ' ')} are for"
+                f"invalid mount config for type {spec.type!r}: {field.replace('_', ' ')} are for"
                 f" another type: {destination}"
             )
 
 
-def _bind_spec(mount: MountSpec, destination: str) -> MountPoint:
-    options = mount.bind_options or BindOptions()
+def _bind_spec(spec: MountSpec, destination: str) -> MountPoint:
+    options = spec.bind_options or BindOptions()
     for field in ("non_recursive", "read_only_non_recursive", "read_only_force_recursive"):
         if getattr(options, field):
             raise Unsupported(
@@ -144,39 +166,39 @@ def _bind_spec(mount: MountSpec, destination: str) -> MountPoint:
     propagation = options.propagation or "rprivate"
     if propagation not in _PROPAGATIONS:
         raise InvalidArgument(f"invalid propagation {propagation[:40]!r}: {destination}")
-    if not mount.source.startswith("/"):
+    if not spec.source.startswith("/"):
         raise InvalidArgument(
-            f'invalid mount config for type "bind": invalid mount path: {mount.source[:200]!r}'
+            f'invalid mount config for type "bind": invalid mount path: {spec.source[:200]!r}'
             " mount path must be absolute"
         )
-    if not options.create_mountpoint and not os.path.lexists(mount.source):
+    if not options.create_mountpoint and not os.path.lexists(spec.source):
         raise InvalidArgument(
-            f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
+            f'invalid mount config for type "bind": bind source path does not exist: {spec.source}'
         )
     return MountPoint(
         type="bind",
-        source=posixpath.normpath(mount.source),
+        source=posixpath.normpath(spec.source),
         destination=destination,
-        writable=not mount.read_only,
+        writable=not spec.read_only,
         propagation=propagation,
     )
 
 
-def _tmpfs_spec(mount: MountSpec, destination: str) -> MountPoint:
-    options = mount.tmpfs_options or TmpfsOptions()
+def _tmpfs_spec(spec: MountSpec, destination: str) -> MountPoint:
+    options = spec.tmpfs_options or TmpfsOptions()
     if not 0 <= options.mode <= 0o7777 or options.size_bytes < 0:
         raise InvalidArgument(f"invalid tmpfs options: mode or size out of range: {destination}")
     chosen = ["nosuid", "nodev", "noexec", f"mode={options.mode or 0o1777:o}"]
     if options.size_bytes:
         chosen.append(f"size={options.size_bytes}")
-    if mount.read_only:
+    if spec.read_only:
         chosen.append("ro")
     for words in options.options or ():
         chosen = _with_option(chosen, "=".join(words), destination)
     return MountPoint(
         type="tmpfs",
         destination=destination,
-        writable=not mount.read_only,
+        writable=not spec.read_only,
         options=tuple(chosen),
     )
 

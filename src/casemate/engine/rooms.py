@@ -62,9 +62,13 @@ class Rooms:
         """How many rooms wait."""
         return len(self._ready)
 
-    async def take(self, plan: Plan, parent: str = "") -> Room:
-        """Return a room for ``plan``, ready to start; its cgroup is below ``parent``."""
-        usable = parent in ("", self._parent) and self._fits(plan)
+    async def take(self, plan: Plan, parent: str = "", *, fresh: bool = False) -> Room:
+        """Return a room for ``plan``, ready to start; its cgroup is below ``parent``.
+
+        A ``fresh`` one sees what is mounted on the host now; one that has waited need not, unless
+        the host's mounts are shared.
+        """
+        usable = not fresh and parent in ("", self._parent) and self._fits(plan)
         while usable and self._ready:
             room = self._ready.pop()
             if not room.shim.gone.done():

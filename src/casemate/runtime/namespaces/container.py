@@ -16,8 +16,11 @@ from casemate.runtime.namespaces.mounts import (
     DIRECTORY,
     FILE,
     REAL_DIRECTORY,
+    attached,
     bound,
+    cloned,
     filesystem,
+    is_shared,
     placed,
 )
 from casemate.runtime.plan import Plan, Stdio
@@ -154,12 +157,19 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
     spec = container.spec
     if any(n.path for n in spec.linux.namespaces):
         yield step("setns", "network", CLONE_FLAGS["network"])
+    shared = {mount: f"shared:{n}" for n, mount in enumerate(filter(is_shared, spec.mounts))}
+    for mount, register in shared.items():
+        yield from cloned(mount, register)
     yield from root.mounted(container.root, host.root_place, new_api=host.overlay_layers)
     for path in container.volumes:
         yield step("target", "volume", "root", path, DIRECTORY, 0o755)
         yield step("close", "volume")
     for mount in spec.mounts:
-        yield from _mount(mount, container, host)
+        if mount in shared:
+            is_directory = container.directories.get(mount.source, True)
+            yield from attached(mount, shared[mount], is_directory=is_directory)
+        else:
+            yield from _mount(mount, container, host)
     yield from _devices(spec, host)
     if spec.process.terminal:
         yield from _terminal(spec)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os import O_PATH
 
-from casemate.linux.mount import AT_EMPTY_PATH, AT_RECURSIVE, MS_PRIVATE, OPEN_TREE_CLONE
+from casemate.linux.mount import (
+    AT_EMPTY_PATH,
+    AT_RECURSIVE,
+    MS_PRIVATE,
+    MS_SHARED,
+    OPEN_TREE_CLONE,
+)
 from casemate.oci.runtime import Mount
 from casemate.runtime.mountoptions import MountOptions, parse
 from casemate.runtime.steps import Step, step
@@ -37,19 +43,38 @@ def placed(register: str, path: str, kind: int, mode: int = 0o755) -> Iterator[S
 
 def bound(mount: Mount, *, is_directory: bool) -> Iterator[Step]:
     """Bind ``mount.source`` of the host to its destination."""
+    yield from cloned(mount, "bind")
+    yield from attached(mount, "bind", is_directory=is_directory)
+
+
+def cloned(mount: Mount, register: str) -> Iterator[Step]:
+    """Make a copy of the tree at ``mount.source``, mounted nowhere yet, in ``register``."""
     options = parse(mount.options, mount.destination)
     yield step("open", "source", mount.source, O_PATH)
     flags = OPEN_TREE_CLONE | AT_EMPTY_PATH | (AT_RECURSIVE if options.recursive_bind else 0)
-    yield step("open_tree", "bind", "source", "", flags)
+    yield step("open_tree", register, "source", "", flags)
     yield step("close", "source")
+
+
+def attached(mount: Mount, register: str, *, is_directory: bool) -> Iterator[Step]:
+    """Put the copy in ``register`` at its destination, with its attributes."""
+    options = parse(mount.options, mount.destination)
     # Without a wish the copy is private: what either side mounts later is its own affair.
     propagation = options.propagation or MS_PRIVATE
     deep = options.propagation_recursive or not options.propagation
-    yield step("setattr", "bind", 0, 0, propagation, int(deep))
+    if propagation != MS_SHARED:  # of what was cloned while it was shared with the host
+        yield step("setattr", register, 0, 0, propagation, int(deep))
     if options.set or options.clear:
-        yield step("setattr", "bind", options.set, options.clear, 0, 0)
+        yield step("setattr", register, options.set, options.clear, 0, 0)
     if options.recursive_set or options.recursive_clear:
-        yield step("setattr", "bind", options.recursive_set, options.recursive_clear, 0, 1)
-    kind, mode = (DIRECTORY, 0o755) if is_directory else (FILE, 0o644)
-    yield from placed("bind", mount.destination, kind, mode)
-    yield step("close", "bind")
+        yield step("setattr", register, options.recursive_set, options.recursive_clear, 0, 1)
+    yield from placed(register, mount.destination, DIRECTORY if is_directory else FILE)
+    yield step("close", register)
+
+
+def is_shared(mount: Mount) -> bool:
+    """Tell whether what is mounted below a bind shall be seen on both sides.
+
+    Such a bind is cloned before the room lets go of the host's mounts.
+    """
+    return not {"shared", "rshared"}.isdisjoint(mount.options)
