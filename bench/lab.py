@@ -19,27 +19,34 @@ from casemate.linux.cgroups import layout
 #: The cgroup above those of all peers that can be told where to put theirs.
 CGROUP = "casemate-bench"
 INSIDE = "--inside"
+#: Where peers write keys, addresses and caches wherever they are told to be: what they write goes
+#: to the working directory, which therefore cannot be below one of these.
+PRIVATE = ("/etc", "/opt", "/var/lib", "/var/cache")
 
 
-def enter(arguments: Sequence[str]) -> int:
-    """Run this program again in new namespaces, where it is process 1; return its exit status."""
+def enter(arguments: Sequence[str], lock: int) -> int:
+    """Run this program again in new namespaces, where it is process 1; return its exit status.
+
+    It ends with this process, and the descriptor ``lock`` is open in it until then.
+    """
     command = [
+        *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child=KILL"),
         *("--propagation", "private", "--mount-proc"),
         *(sys.executable, os.path.abspath(sys.argv[0]), INSIDE, *arguments),
     ]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, check=False, pass_fds=[lock]).returncode
 
 
 def furnish(work: str) -> None:
     """Make the new namespaces usable: the loopback, own /run, /sys and /etc, forwarding."""
     _do("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run")
-    # Daemons write keys and network files there; they go to the working directory instead.
-    upper, below = f"{work}/etc", f"{work}/etc.work"
-    os.makedirs(upper)
-    os.makedirs(below)
-    options = f"lowerdir=/etc,upperdir={upper},workdir={below}"
-    _do("mount", "-t", "overlay", "-o", options, "overlay", "/etc")
+    for place in filter(os.path.isdir, PRIVATE):
+        upper, below = f"{work}/over{place}/upper", f"{work}/over{place}/work"
+        os.makedirs(upper)
+        os.makedirs(below)
+        options = f"lowerdir={place},upperdir={upper},workdir={below}"
+        _do("mount", "-t", "overlay", "-o", options, "overlay", place)
     # /sys shows the interfaces of the network namespace that it was mounted in.
     os.mkdir("/run/cgroup")
     _do("mount", "--rbind", "/sys/fs/cgroup", "/run/cgroup")

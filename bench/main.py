@@ -33,11 +33,14 @@ def main() -> int:
         return 1
     if given.inside:
         return _inside(given)
+    if os.path.realpath(given.work).startswith(tuple(f"{place}/" for place in lab.PRIVATE)):
+        print(f"bench: --work cannot be below {', '.join(lab.PRIVATE)}", file=sys.stderr)
+        return 1
     os.makedirs(given.work, exist_ok=True)
-    with _only_one(given.work), lab.swept(given.work):
+    with _only_one(given.work) as lock, lab.swept(given.work):
         if _wants_debian(given):
             images.make_debian(given.work)
-        return lab.enter(sys.argv[1:])
+        return lab.enter(sys.argv[1:], lock)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,19 +74,20 @@ def _wants_debian(given: argparse.Namespace) -> bool:
 
 
 @contextlib.contextmanager
-def _only_one(work: str) -> Iterator[None]:
+def _only_one(work: str) -> Iterator[int]:
     with open(f"{work}/lock", "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.exit(f"bench: another run has {work}")
-        yield
+        yield file.fileno()
 
 
 def _inside(given: argparse.Namespace) -> int:
     # Process 1 of its namespace gets no signal that it does not ask for.
     signal.signal(signal.SIGTERM, _interrupted)
     directory = f"{os.path.abspath(given.work)}/lab"
+    _keep_bytecode(f"{directory}/bytecode")
     lab.furnish(directory)
     facts = machine.facts(directory)
     results: dict[str, Result] = {}
@@ -95,6 +99,12 @@ def _inside(given: argparse.Namespace) -> int:
         print(report.markdown(found), end="")
         print(f"\nwritten to {report.write(found, given.results)}", file=sys.stderr)
     return 1 if roster.missing.keys() & set(SCENARIOS) else 0
+
+
+def _keep_bytecode(directory: str) -> None:
+    """Have programs in Python compiled once, as an installed package is; a checkout may not be."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = directory
 
 
 def _measure(name: str, roster: Roster, effort: Effort, results: dict[str, Result]) -> None:
