@@ -115,27 +115,7 @@ class Room:
 
     def run(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns when a thread inside the namespace does it."""
-        result: list[Any] = []
-
-        def enter() -> None:
-            try:
-                fd = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY)
-                try:
-                    if _libc.setns(fd, _CLONE_NEWNET):
-                        raise OSError(ctypes.get_errno(), "setns")
-                finally:
-                    os.close(fd)
-                result.extend((work(), None))
-            except BaseException as error:
-                result.extend((None, error))
-
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        if result[1] is not None:
-            raise result[1]
-        found: T = result[0]
-        return found
+        return in_network_of(self.pid, work)
 
     def set(self, key: str, value: str) -> None:
         """Write a setting of /proc/sys inside; dots or slashes divide."""
@@ -152,6 +132,31 @@ class Room:
         self.netlink.close()
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
+
+
+def in_network_of(pid: int, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns when a thread in the network namespace of ``pid`` does it."""
+    result: list[Any] = []
+
+    def enter() -> None:
+        try:
+            fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+            try:
+                if _libc.setns(fd, _CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            finally:
+                os.close(fd)
+            result.extend((work(), None))
+        except BaseException as error:
+            result.extend((None, error))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    if result[1] is not None:
+        raise result[1]
+    found: T = result[0]
+    return found
 
 
 class Engine:
