@@ -84,6 +84,9 @@ static int told(struct process *p, struct message *m, const char *about, size_t 
 	case EV_BORN:
 		p->pid = b->sender;
 		return 0;
+	case EV_DONE: /* to the engine that asked: before the start there is no other */
+		tell(m, NULL, 0, NULL, 0);
+		return 0;
 	case EV_READY:
 		m->a = p->pid;
 		tell(m, NULL, 0, b->fds, b->count);

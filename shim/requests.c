@@ -71,6 +71,8 @@ static int run_outside(const struct plan *plan, pid_t child, const int *regs, in
 	return steps_run(plan->outside, s);
 }
 
+/* Returns 1 when the room will answer: after its part of the plan, so that nothing that would get in the way
+ * of that (limits, a network) is done too early. */
 static int prepare(int fd, const int *regs, int nregs)
 {
 	struct plan plan;
@@ -82,9 +84,11 @@ static int prepare(int fd, const int *regs, int nregs)
 	error = run_outside(&plan, self.main->pid, regs, nregs, &s);
 	if (error < 0)
 		process_failed(self.main, error, &s);
-	else if (plan.head->inside_size &&
-		 wire_send(self.main->setup, &(struct message){ REQ_PREPARE, 0, 0, 0 }, NULL, 0, &fd, 1) < 0)
-		error = -errno;
+	else if (plan.head->inside_size)
+		error = wire_send(self.main->setup, &(struct message){ REQ_PREPARE, 0, 0, 0 }, NULL, 0, &fd,
+				  1) < 0 ?
+				-errno :
+				1;
 	plan_unmap(&plan);
 	return error;
 }

@@ -136,9 +136,10 @@ static void wait_for_start(struct scene *s, struct baggage *b)
 			_exit(125); /* the supervisor is gone */
 		if (m.kind == REQ_START && b->count >= 4)
 			return;
-		if (m.kind == REQ_PREPARE && b->count == 1)
+		if (m.kind == REQ_PREPARE && b->count == 1) {
 			run(b->fds[0], s, PART_AHEAD);
-		else if (m.kind == REQ_NETLINK) {
+			wire_send(s->setup, &(struct message){ EV_DONE, 0, 0, 0 }, NULL, 0, NULL, 0);
+		} else if (m.kind == REQ_NETLINK) {
 			int error = announce_network(s->setup);
 			if (error < 0)
 				fail(&(struct scene){ .setup = s->setup, .about = "loopback" }, -error);

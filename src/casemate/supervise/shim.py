@@ -122,8 +122,15 @@ class Shim:
     # ---- requests ----
 
     async def prepare(self, plan: bytes) -> None:
-        """Run the plan's outside steps, and its inside steps in the room, which goes on waiting."""
-        await self._request(Message(protocol.REQ_PREPARE), plan)
+        """Run the plan's outside steps, and its inside steps in the room, which goes on waiting.
+
+        Returns when all of it is done. Raises StepFailed or Gone.
+        """
+        try:
+            await self._request(Message(protocol.REQ_PREPARE), plan)
+        except Gone as error:
+            failure = self.first.started.exception() if self.first.started.done() else None
+            raise failure or error from None
 
     async def start(self, plan: bytes, state: int, descriptors: Sequence[int] = ()) -> Started:
         """Start the container's first process. Raises StepFailed (also when what was prepared has

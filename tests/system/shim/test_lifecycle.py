@@ -136,12 +136,11 @@ async def test_a_failing_outside_step_is_named(lab: Lab) -> None:
 
 
 @asynchronous
-async def test_what_fails_ahead_is_the_reason_why_the_start_fails(lab: Lab) -> None:
+async def test_what_fails_ahead_is_told_before_the_start(lab: Lab) -> None:
     task = await lab.room()
     plan = Plan((step("exec", ("x",), ()),), ahead=(step("umask", 0), step("hostname", "x" * 70)))
-    await task.shim.prepare(plan.ahead_file())
     with pytest.raises(StepFailed) as caught:
-        await task.start_plan(plan)
+        await task.shim.prepare(plan.ahead_file())
     assert (caught.value.part, caught.value.number) == ("ahead", 1)
     assert caught.value.code == errno.EINVAL
 
