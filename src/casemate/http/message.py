@@ -53,12 +53,16 @@ class Exchange(Protocol):
 
 
 class Body:
-    """The body of a request, as it arrives."""
+    """The body of a request, as it arrives.
 
-    def __init__(self, resume: Callable[[], None]) -> None:
+    ``resume`` is called when some of it was taken, ``invite`` before the first wait for any of it.
+    """
+
+    def __init__(self, resume: Callable[[], None], invite: Callable[[], None]) -> None:
         self._chunks: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._resume = resume
+        self._invite: Callable[[], None] | None = invite
         self._error: Exception | None = None
         self.buffered = 0
         self.ended = False
@@ -66,13 +70,15 @@ class Body:
     def feed(self, chunk: bytes) -> None:
         """Add what has arrived."""
         self._chunks.append(chunk)
+        self._invite = None
         self.buffered += len(chunk)
         self._wake()
 
     def end(self, error: Exception | None = None) -> None:
         """Tell that no more will arrive, because of ``error`` if there is one."""
-        self.ended = True
-        self._error = error
+        if not self.ended:
+            self.ended = True
+            self._error = error
         self._wake()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -87,6 +93,9 @@ class Body:
                 raise self._error
             if self.ended:
                 return
+            if self._invite:
+                self._invite()
+                self._invite = None
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
@@ -101,6 +110,10 @@ class Body:
             if len(whole) > limit:
                 raise InvalidArgument(f"the request body is larger than {limit} bytes")
         return bytes(whole)
+
+    async def skip(self) -> None:
+        """Read over what is left. Raises InvalidArgument when it is large, ConnectionError."""
+        await self.read()
 
     def _wake(self) -> None:
         if self._waiter and not self._waiter.done():
