@@ -138,6 +138,7 @@ def _make(engine: Engine, record: Record) -> None:
         mountpoints.make_sources(record.fixed.host)
         os.mkdir(directory, 0o700)
         engine.snapshots.prepare(record.id, record.fixed.layers)
+        engine.root(record)
         engine.records.add(record)
     except OSError as error:
         _undo(engine, record.id)

@@ -63,6 +63,7 @@ def _accounting(engine: Engine) -> dict[str, int]:
         "Blobs": allocated(f"{root}/content"),
         "Unpacked": allocated(f"{root}/unpacked"),
         "WritableLayers": allocated(f"{root}/snapshots"),
+        "MountPoints": allocated(f"{root}/stubs"),
         "Containers": allocated(f"{root}/containers"),
         "Database": sum(
             _blocks(f"{engine.paths.database}{suffix}") for suffix in ("", "-wal", "-shm")

@@ -30,7 +30,9 @@ from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.oci.runtime import Seccomp
 from casemate.registry.config import RegistryConfig
 from casemate.runtime.namespaces.container import Host
+from casemate.snapshot.mounts import RootMount
 from casemate.snapshot.snapshots import Snapshotter
+from casemate.snapshot.stubs import Stubs
 from casemate.supervise.program import Program
 from casemate.walls import seccomp_filter
 from casemate.walls.machine import Machine
@@ -77,6 +79,7 @@ class Engine:
         self.networking = networking
         self.program = program
         self.records = Records(database)
+        self.stubs = Stubs(f"{settings.paths.root}/stubs")
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()
@@ -128,6 +131,10 @@ class Engine:
         if found is None:
             raise NotFound(f"No such container: {record.name}")
         return found
+
+    def root(self, record: Record) -> RootMount:
+        """Return what the root of the container is made of. Raises NotFound, DataLoss."""
+        return self.stubs.under(self.snapshots.mounts(record.id), record.fixed.layers)
 
     def filter(self, seccomp: Seccomp | None) -> Filter | None:
         """Return the assembled filter of a seccomp profile; the last ones are remembered."""

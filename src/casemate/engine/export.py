@@ -17,6 +17,6 @@ def root_tar(engine: Engine, record: Record) -> AsyncGenerator[bytes, None]:
 
 
 def _read(engine: Engine, record: Record) -> Generator[bytes, None, None]:
-    root = engine.snapshots.mounts(record.id)
+    root = engine.root(record)
     with rootfs.seen(root, engine.host.root_place, new_api=engine.host.overlay_layers) as tree:
         yield from diff.archive(f"/proc/self/fd/{tree}/.", f"container {record.name}")

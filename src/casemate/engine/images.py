@@ -194,6 +194,7 @@ def _collect(engine: Engine) -> int:
         for diff_id in gone:
             size = engine.layers.usage(diff_id)
             engine.snapshots.release(diff_id)
+            engine.stubs.release(diff_id)
             engine.layers.delete(diff_id)
             freed += size
         engine.images.forget_blobs(gone)

@@ -64,7 +64,7 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         undo.callback(live.drop_clients)
         mountpoints.check_propagation(record.fixed.mounts)
         try:
-            root = engine.snapshots.mounts(record.id)
+            root = engine.root(record)
             identity = identify(engine, record, root)
         except OSError as error:
             raise from_os(error, f"cannot start container {record.name}") from error

@@ -173,3 +173,4 @@ def _sweep_files(engine: Engine) -> None:
 
 def _sweep_layers(engine: Engine) -> None:
     engine.layers.clean()
+    engine.stubs.clean()
