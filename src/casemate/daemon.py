@@ -36,6 +36,7 @@ from casemate.linux.cgroups import layout
 from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.network.store import Store
 from casemate.registry import config as registry_config
+from casemate.registry import proxy
 from casemate.registry.config import RegistryConfig
 from casemate.runtime.namespaces.cgroup import CgroupView
 from casemate.runtime.namespaces.container import Host
@@ -96,19 +97,27 @@ def instance_name(paths: Paths) -> str:
 
 
 def _registry(path: str, required: bool) -> RegistryConfig:
+    """Return how registries are reached: by the settings, and by the environment's proxies."""
+    settings = _settings(path, required).get("registry", {})
+    if not isinstance(settings, dict):
+        raise InvalidArgument(f"{path}: registry must be a table")
+    return registry_config.parse(settings, proxies=proxy.from_environment(os.environ))
+
+
+def _settings(path: str, required: bool) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
-            table = tomllib.load(file)
+            table: dict[str, object] = tomllib.load(file)
     except FileNotFoundError:
         if required:
             raise InvalidArgument(f"cannot read the settings {path}: no such file") from None
-        return RegistryConfig()
-    except tomllib.TOMLDecodeError as error:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidArgument(f"cannot read the settings {path}: {error}") from error
     unknown = set(table) - {"registry"}
     if unknown:
         raise InvalidArgument(f"{path}: unknown table {sorted(unknown)[0]!r}")
-    return registry_config.parse(table.get("registry", {}))
+    return table
 
 
 def compose(options: Options) -> Engine:

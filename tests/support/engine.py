@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
 import select
 import shutil
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from casemate.http.client import Client
@@ -26,12 +28,20 @@ T = TypeVar("T")
 class RunningEngine:
     """``python -m casemate.daemon`` in directories of its own; started, killed, started again."""
 
-    def __init__(self, place: str, *options: str, prefix: Sequence[str] = ()) -> None:
-        """``prefix`` is a command that executes the engine: ``prlimit --nofile=64``."""
+    def __init__(
+        self, place: str, *options: str, prefix: Sequence[str] = (), settings: str = ""
+    ) -> None:
+        """``prefix`` is a command that executes the engine: ``prlimit --nofile=64``; ``settings``
+        are those of casemate.toml.
+        """
         self.place = place
         self.root = f"{place}/root"
         self.run = f"{place}/run"
         self._prefix = prefix
+        if settings:
+            os.makedirs(self.root, 0o700)
+            with open(f"{self.root}/casemate.toml", "w", encoding="utf-8") as file:
+                file.write(settings)
         self.socket = f"{self.run}/casemate.sock"
         self._options = options
         self._log = f"{place}/engine.log"
@@ -184,11 +194,71 @@ class RunningEngine:
             lines = list(reply.lines())
         assert not any(b"error" in line for line in lines), lines
 
+    def progress(
+        self, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    ) -> list[dict[str, Any]]:
+        """POST and return the lines of progress. Raises what an error among them says."""
+        with self.client.request("POST", path, body, headers) as reply:
+            lines = [json.loads(line) for line in reply.lines()]
+        for line in lines:
+            if "error" in line:
+                raise ProgressError(line["error"])
+        return lines
+
+    def pull(self, name: str, **headers: str) -> list[dict[str, Any]]:
+        """Pull an image and return what was told meanwhile."""
+        repository, _, tag = name.rpartition(":")
+        return self.progress(f"/images/create?fromImage={repository}&tag={tag}", **headers)
+
+    def push(self, name: str, **headers: str) -> list[dict[str, Any]]:
+        """Push an image and return what was told meanwhile."""
+        repository, _, tag = name.rpartition(":")
+        return self.progress(f"/images/{repository}/push?tag={tag}", **headers)
+
+    def load(self, archive: bytes | Iterable[bytes]) -> str:
+        """Load an archive and return what was said about it."""
+        return "".join(line["stream"] for line in self.progress("/images/load", archive))
+
+    def save(self, *names: str) -> bytes:
+        """Return the archive of images."""
+        query = "&".join(f"names={name}" for name in names)
+        with self.client.request("GET", f"/images/get?{query}") as reply:
+            return reply.read()
+
+    def image(self, name: str) -> dict[str, Any]:
+        """Return an image's description."""
+        found: dict[str, Any] = self.client.get(f"/images/{name}/json")
+        return found
+
+    def stored(self) -> dict[str, tuple[int, str]]:
+        """Return size and digest of every file of the stores, by path; what a crash must not
+        touch and a failure must not leave behind.
+        """
+        found = {}
+        for part in ("content/blobs", "layers"):
+            for directory, _, names in os.walk(f"{self.root}/{part}"):
+                for name in names:
+                    with open(f"{directory}/{name}", "rb") as file:
+                        data = file.read()
+                    path = f"{directory}/{name}".removeprefix(self.root)
+                    found[path] = len(data), hashlib.sha256(data).hexdigest()
+        return found
+
+    def resident_kib(self) -> int:
+        """Return the engine's resident memory."""
+        assert self.process
+        with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+
     def fsck(self, *, repair: bool = False) -> list[bytes]:
         """Return the problems that the engine finds in itself."""
         with self.client.request("POST", f"/casemate/fsck?repair={int(repair)}") as reply:
             *problems, _ = list(reply.lines())
         return problems
+
+
+class ProgressError(Exception):
+    """Work that was begun failed; its reason came at the end of its progress."""
 
 
 class Executed(NamedTuple):

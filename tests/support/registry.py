@@ -61,8 +61,9 @@ class Misbehaviour:
     content_encoding: str = ""
     content_type: str = ""
     digest_header: str | None = None
-    #: Wait for this before the second half of a blob.
+    #: Wait for this before the second half of a blob of at least ``hold_from`` bytes.
     hold: threading.Event | None = None
+    hold_from: int = 0
     #: "basic" or "bearer"; who may come in.
     auth: str = ""
     users: dict[str, str] = field(default_factory=dict)
@@ -403,10 +404,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
             self.wfile.write(b"0\r\n\r\n")
             return
-        half = len(data) // 2 if wrong.hold else len(data)
+        hold = wrong.hold if len(data) >= wrong.hold_from else None
+        half = len(data) // 2 if hold else len(data)
         self.wfile.write(data[:half])
-        if wrong.hold:
-            wrong.hold.wait(30)
+        if hold:
+            hold.wait(30)
             self.wfile.write(data[half:])
 
     def begin_upload(self, repository: str, _: bytes) -> None:

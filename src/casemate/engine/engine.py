@@ -79,7 +79,7 @@ class Engine:
         self.networking = networking
         self.program = program
         self.records = Records(database)
-        self.stubs = Stubs(f"{settings.paths.root}/stubs")
+        self.stubs = Stubs(f"{settings.paths.root}/stubs", new_api=host.overlay_layers)
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from casemate.errors import InvalidArgument
 from casemate.linux import inroot, mount
 from casemate.oci.digest import Digest
-from casemate.snapshot.mounts import FEATURES, RootMount
+from casemate.snapshot.mounts import RootMount
 from casemate.spec.identity import Identity, resolve
 
 #: User databases are read up to this size; larger ones are refused (CVE-2026-47262).
@@ -30,9 +30,8 @@ def seen(root: RootMount, place: str, *, new_api: bool) -> Iterator[int]:
     """
     layers = (root.upper, *root.lower) if root.upper else root.lower
     if new_api:
-        options = [f"lowerdir+={path}" for path in layers]
-        pairs = [(k, v) for k, _, v in (o.partition("=") for o in (*options, *FEATURES))]
-        descriptor = mount.detached("overlay", pairs, mount.MOUNT_ATTR_RDONLY)
+        settings = RootMount(layers).settings()
+        descriptor = mount.detached("overlay", settings, mount.MOUNT_ATTR_RDONLY)
     else:
         descriptor = _briefly_mounted(layers, place)
     try:

@@ -35,6 +35,18 @@ class RootMount(NamedTuple):
             options.append("volatile")
         return ",".join([*options, *FEATURES])
 
+    def settings(self) -> list[tuple[str, str | None]]:
+        """Return the options for fsconfig(2), which takes any number of layers (Linux 6.7)."""
+        settings: list[tuple[str, str | None]] = [("lowerdir+", path) for path in self.lower]
+        if self.upper is not None and self.work is not None:
+            settings += [("upperdir", self.upper), ("workdir", self.work)]
+        if self.volatile:
+            settings.append(("volatile", None))
+        for feature in FEATURES:
+            name, _, value = feature.partition("=")
+            settings.append((name, value))
+        return settings
+
 
 def _escaped(path: str) -> str:
     """Return ``path`` for an option: backslash, colon and comma would end it."""

@@ -38,8 +38,10 @@ _TAKEN = frozenset((errno.EEXIST, errno.ENOTDIR, errno.ELOOP, errno.ENOENT))
 class Stubs:
     """The directories below ``top``. Safe for threads and processes."""
 
-    def __init__(self, top: str) -> None:
+    def __init__(self, top: str, *, new_api: bool = True) -> None:
+        """``new_api``: overlayfs takes its layers one by one (Linux 6.7)."""
         self._top = top
+        self._new_api = new_api
         self._working = f"{top}/.work"
         try:
             os.makedirs(self._working, 0o700, exist_ok=True)
@@ -52,7 +54,7 @@ class Stubs:
         try:
             if not os.path.isdir(path):
                 with scratch.make(self._working) as work:
-                    _make(work.path, layers, root, self._working)
+                    self._make(work.path, layers, root)
                     _rename(work.path, path)
         except OSError as error:
             raise from_os(error, "cannot make the places for mounts") from error
@@ -73,23 +75,25 @@ class Stubs:
         name = digests.encoded(digests.chain_id(layers)) if layers else "none"
         return f"{self._top}/{name}"
 
-
-def _make(work: str, layers: tuple[Digest, ...], root: RootMount, trash: str) -> None:
-    """Fill the directory ``work``."""
-    assert root.upper
-    _like(f"{work}/tree", os.stat(root.upper))
-    for name in ("work", "merged"):
-        os.mkdir(f"{work}/{name}", 0o700)
-    # Seen by nobody: in a thread of its own, whose mount namespace ends with it.
-    with ThreadPoolExecutor(1) as thread:
+    def _make(self, work: str, layers: tuple[Digest, ...], root: RootMount) -> None:
+        """Fill the directory ``work``."""
+        assert root.upper
+        _like(f"{work}/tree", os.stat(root.upper))
+        os.mkdir(f"{work}/work", 0o700)
         placed = root._replace(upper=f"{work}/tree", work=f"{work}/work")
-        thread.submit(_fill, placed, f"{work}/merged").result()
-    os.rmdir(f"{work}/merged")
-    scratch.take_away(f"{work}/work", trash)
-    if not os.listdir(f"{work}/tree"):
-        os.rmdir(f"{work}/tree")
-    with open(f"{work}/layers", "xb", buffering=0) as file:
-        file.write(msgspec.json.encode(list(layers)))
+        if self._new_api:
+            _fill(mount.detached("overlay", placed.settings()))
+        else:
+            os.mkdir(f"{work}/merged", 0o700)
+            # Seen by nobody: in a thread of its own, whose mount namespace ends with it.
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(_fill_mounted, placed, f"{work}/merged").result()
+            os.rmdir(f"{work}/merged")
+        scratch.take_away(f"{work}/work", self._working)
+        if not os.listdir(f"{work}/tree"):
+            os.rmdir(f"{work}/tree")
+        with open(f"{work}/layers", "xb", buffering=0) as file:
+            file.write(msgspec.json.encode(list(layers)))
 
 
 def _like(path: str, root: os.stat_result) -> None:
@@ -100,10 +104,17 @@ def _like(path: str, root: os.stat_result) -> None:
     os.utime(path, ns=(root.st_atime_ns, root.st_mtime_ns))
 
 
-def _fill(root: RootMount, merged: str) -> None:
+def _fill_mounted(root: RootMount, merged: str) -> None:
     mount.enter_private_namespace()
     mount.mount("overlay", merged, "overlay", 0, root.options())
-    top = inroot.open_root(merged)
+    try:
+        _fill(inroot.open_root(merged))
+    finally:
+        mount.unmount(merged, mount.MNT_DETACH)
+
+
+def _fill(top: int) -> None:
+    """Make what is missing below the open directory ``top``, and close it."""
     try:
         for name in _DIRECTORIES:
             with _unless_taken(), _parent(top, name) as (parent, last):
@@ -117,7 +128,6 @@ def _fill(root: RootMount, merged: str) -> None:
                 os.symlink(target, last, dir_fd=parent)
     finally:
         os.close(top)
-        mount.unmount(merged, mount.MNT_DETACH)
 
 
 @contextlib.contextmanager
