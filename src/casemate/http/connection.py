@@ -179,12 +179,14 @@ class Connection(asyncio.Protocol):
         if self._reading and max(self._body.buffered, len(self._buffer)) > _MAX_BUFFERED:
             self._reading = False
             self._transport.pause_reading()
+            self._hang_ups.watch(self._descriptor, self._transport.abort)
 
     def _release(self) -> None:
         if self._reading or max(self._body.buffered, len(self._buffer)) > _MAX_BUFFERED:
             return
         self._reading = True
         if not self._transport.is_closing():
+            self._hang_ups.forget(self._descriptor)
             self._transport.resume_reading()
 
     # ---- answering ----
@@ -239,6 +241,7 @@ class Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_LINGER_S, self._transport.abort)
         self._reading = True
+        self._hang_ups.forget(self._descriptor)
         self._transport.resume_reading()
 
     def _stop_timer(self) -> None:

@@ -38,7 +38,7 @@ class ByLength:
         """Return pieces of the body, and what is behind it."""
         if len(data) < self._left:
             self._left -= len(data)
-            return [data], b""
+            return [data] if data else [], b""
         piece, rest = data[: self._left], data[self._left :]
         self._left = 0
         self.done = True

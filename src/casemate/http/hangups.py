@@ -20,9 +20,10 @@ class HangUps:
         if self._queue is None:
             self._queue = select.epoll()
             asyncio.get_running_loop().add_reader(self._queue.fileno(), self._readable)
+        if descriptor not in self._tell:
+            # Hang-ups and errors are reported without being asked for.
+            self._queue.register(descriptor, 0)
         self._tell[descriptor] = tell
-        # Hang-ups and errors are reported without being asked for.
-        self._queue.register(descriptor, 0)
 
     def forget(self, descriptor: int) -> None:
         """Watch ``descriptor`` no more; before it is closed."""

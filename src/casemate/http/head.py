@@ -6,7 +6,7 @@ two readings is refused.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httptools
 
@@ -43,8 +43,10 @@ class Head(NamedTuple):
 
 def parse(data: bytes) -> Head:
     """Return the head in ``data``, which ends with its empty line. Raises BadRequest."""
+    if data[:1] in (b"\r", b"\n"):
+        raise BadRequest(400, "bad request: it begins with an empty line")  # the parser skips them
     events = _Events()
-    parser = httptools.HttpRequestParser(events)
+    parser = events.parser = httptools.HttpRequestParser(events)
     try:
         parser.feed_data(data)
     except httptools.HttpParserUpgrade:
@@ -65,7 +67,7 @@ def parse(data: bytes) -> Head:
         target=events.target,
         headers=events.headers,
         length=_length(events.headers, modern),
-        keep_alive=parser.should_keep_alive(),
+        keep_alive=events.keep_alive,
         modern=modern,
         expects=_expects(events.headers) and modern,
     )
@@ -105,6 +107,8 @@ class _Events:
         self.headers: dict[str, str] = {}
         self.heads = 0
         self.hosts = 0
+        self.keep_alive = False
+        self.parser: Any = None
         self._count = 0
 
     def on_url(self, url: bytes) -> None:
@@ -121,3 +125,4 @@ class _Events:
 
     def on_headers_complete(self) -> None:
         self.heads += 1
+        self.keep_alive = self.parser.should_keep_alive()  # behind this it has forgotten
