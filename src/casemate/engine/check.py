@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from casemate.content import fsck as blobs
 from casemate.engine.engine import Engine
+from casemate.engine.erase import empty_trash, erase
 from casemate.engine.images import collect
-from casemate.engine.remove import erase_leftover
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.image.store import Image
@@ -190,11 +190,12 @@ def _keys(engine: Engine) -> list[tuple[str, str]]:
 
 
 def _erased(engine: Engine, name: str) -> _Mend:
-    def erase() -> str:
-        erase_leftover(engine, name)
+    def mend() -> str:
+        erase(engine, name)
+        empty_trash(engine)
         return "removed"
 
-    return erase
+    return mend
 
 
 async def _snapshots(engine: Engine) -> _Found:

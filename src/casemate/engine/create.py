@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import shutil
 from typing import NamedTuple
 
 from casemate.engine import (
@@ -19,6 +17,7 @@ from casemate.engine import (
 )
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
+from casemate.engine.erase import empty_trash, erase
 from casemate.engine.model import Config, CreateRequest, config_of
 from casemate.engine.records import Fixed, Record, State
 from casemate.engine.signals import number as signal_number
@@ -149,9 +148,8 @@ def _make(engine: Engine, record: Record) -> None:
 
 
 def _undo(engine: Engine, id_: str) -> None:
-    with contextlib.suppress(NotFound):
-        engine.snapshots.remove(id_)
-    shutil.rmtree(engine.paths.container(id_), ignore_errors=True)
+    erase(engine, id_)
+    empty_trash(engine)
 
 
 def attributes(record: Record) -> dict[str, str]:

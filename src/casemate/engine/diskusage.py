@@ -65,6 +65,7 @@ def _accounting(engine: Engine) -> dict[str, int]:
         "WritableLayers": allocated(f"{root}/snapshots"),
         "MountPoints": allocated(f"{root}/stubs"),
         "Containers": allocated(f"{root}/containers"),
+        "Removed": allocated(engine.paths.trash),
         "Database": sum(
             _blocks(f"{engine.paths.database}{suffix}") for suffix in ("", "-wal", "-shm")
         ),

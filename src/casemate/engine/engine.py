@@ -23,6 +23,7 @@ from casemate.engine.rootfs import Users
 from casemate.engine.watching import Watching
 from casemate.errors import NotFound
 from casemate.image.store import ImageStore
+from casemate.layer.scratch import Trash
 from casemate.layer.store import LayerStore
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.linux.cgroups.cgroup import Cgroup
@@ -79,6 +80,7 @@ class Engine:
         self.networking = networking
         self.program = program
         self.records = Records(database)
+        self.trash = Trash(settings.paths.trash)
         self.stubs = Stubs(f"{settings.paths.root}/stubs", new_api=host.overlay_layers)
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()

@@ -51,7 +51,7 @@ class Paths(NamedTuple):
     @property
     def trash(self) -> str:
         """State directories of containers that are gone, until they are removed."""
-        return f"{self.root}/containers/.trash"
+        return f"{self.root}/trash"
 
     def make(self) -> None:
         """Make the directories; nobody but their owner may enter. Raises Error."""

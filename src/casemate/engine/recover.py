@@ -11,9 +11,9 @@ import os
 
 from casemate.engine import run
 from casemate.engine.engine import Engine
+from casemate.engine.erase import empty_trash, erase
 from casemate.engine.live import Live
 from casemate.engine.records import Record
-from casemate.engine.remove import empty_trash, erase_leftover
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.linux.cgroups import cgroup as cgroups
@@ -145,7 +145,7 @@ def _boot_id() -> str:
 
 def _sweep(engine: Engine) -> None:
     """Remove what no record owns. What cannot be removed now is told, and stays for fsck."""
-    for part in (_sweep_cgroups, _sweep_files, empty_trash, _sweep_layers):
+    for part in (_sweep_cgroups, _sweep_files, _sweep_layers):
         try:
             part(engine)
         except (Error, OSError) as error:
@@ -165,12 +165,14 @@ def _sweep_files(engine: Engine) -> None:
     ids = {record.id for record in engine.records.all()}
     for snapshot in list(engine.snapshots.walk()):
         if snapshot.key not in ids:
-            erase_leftover(engine, snapshot.key)
+            erase(engine, snapshot.key)
     for name in os.listdir(f"{engine.paths.root}/containers"):
         if name not in ids and not name.startswith("."):
-            erase_leftover(engine, name)
+            erase(engine, name)
 
 
 def _sweep_layers(engine: Engine) -> None:
+    empty_trash(engine)
+    engine.snapshots.clean()
     engine.layers.clean()
     engine.stubs.clean()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
 from collections.abc import Mapping
 
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
+from casemate.engine.erase import empty_trash, erase
 from casemate.engine.records import Record
+from casemate.engine.threads import in_thread
 from casemate.engine.times import time_of
 from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
 
@@ -42,7 +41,7 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
         if not future.done():
             future.set_result(code)
     engine.events.publish("container", "destroy", record.id, attributes(record))
-    engine.background(_empty_trash(engine))
+    engine.background(in_thread(lambda: empty_trash(engine)))
 
 
 async def _kill(engine: Engine, record: Record) -> None:
@@ -63,23 +62,9 @@ def _take_away(engine: Engine, record: Record) -> None:
     try:
         engine.networking.leave(record)
         engine.records.remove(record.id)
-        with contextlib.suppress(NotFound):
-            engine.snapshots.set_aside(record.id)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(engine.paths.container(record.id), f"{engine.paths.trash}/{record.id}")
+        erase(engine, record.id)
     except OSError as error:
         raise from_os(error, f"cannot remove container {record.name}") from error
-
-
-async def _empty_trash(engine: Engine) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, empty_trash, engine)
-
-
-def empty_trash(engine: Engine) -> None:
-    """Remove what was taken out of sight."""
-    engine.snapshots.clean()
-    for name in os.listdir(engine.paths.trash):
-        shutil.rmtree(f"{engine.paths.trash}/{name}", ignore_errors=True)
 
 
 async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
@@ -116,14 +101,3 @@ def _matches(record: Record, filters: Mapping[str, list[str]]) -> bool:
         and not any(map(has, filters.get("label!", ())))
         and all(record.created_ns < at for at in until)
     )
-
-
-def erase_leftover(engine: Engine, id_: str) -> None:
-    """Remove files of a container that has no record: a crash came before or after it had one."""
-    try:
-        engine.snapshots.remove(id_)
-    except NotFound:
-        pass
-    path = engine.paths.container(id_)
-    if os.path.isdir(path):
-        shutil.rmtree(path, ignore_errors=True)

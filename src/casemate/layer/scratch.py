@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -88,6 +89,36 @@ def clean(parent: str) -> int:
                 os.close(descriptor)
             removed += 1
     return removed
+
+
+class Trash:
+    """A directory for what is to vanish at once and be removed later. Safe for threads.
+
+    It must exist, be on the file system of what it takes, and belong to one process.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def take(self, path: str) -> None:
+        """Move ``path`` out of sight. Raises FileNotFoundError."""
+        os.rename(path, f"{self._path}/{os.urandom(8).hex()}")
+
+    def empty(self) -> None:
+        """Remove all that was taken, by this process or one before it.
+
+        Raises OSError for the last that cannot be removed; the others are.
+        """
+        failed: OSError | None = None
+        with self._lock:
+            for name in os.listdir(self._path):
+                try:
+                    _remove(self._path, name)
+                except OSError as error:
+                    failed = error
+        if failed:
+            raise failed
 
 
 def sync_directory(path: str) -> None:

@@ -187,18 +187,11 @@ class Snapshotter:
                 os.close(top)
         return sum(blocks.values()) * _BLOCK
 
-    def remove(self, key: str) -> None:
-        """Remove a snapshot that is mounted nowhere. Raises NotFound."""
-        path = self._path(key)
-        with _naming(f"cannot remove snapshot {key}"):
-            if not scratch.take_away(path, self._working_place):
-                raise NotFound(f"no such snapshot: {key}")
-
-    def set_aside(self, key: str) -> None:
-        """Take a snapshot out of sight at once; ``clean`` removes it. Raises NotFound."""
+    def remove(self, key: str, trash: scratch.Trash) -> None:
+        """Take a snapshot that is mounted nowhere out of sight, into ``trash``. Raises NotFound."""
         with _naming(f"cannot remove snapshot {key}"):
             try:
-                os.rename(self._path(key), f"{self._working_place}/{os.urandom(8).hex()}")
+                trash.take(self._path(key))
             except FileNotFoundError:
                 raise NotFound(f"no such snapshot: {key}") from None
 

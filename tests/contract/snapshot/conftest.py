@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from casemate.layer.scratch import Trash
 from casemate.layer.store import LayerStore
 from casemate.linux import mount
 from casemate.oci.digest import Digest
@@ -28,6 +29,8 @@ class Room:
         self.place = place
         self.kind = kind
         self.store = LayerStore(str(place))
+        (place / "trash").mkdir(exist_ok=True)
+        self.trash = Trash(str(place / "trash"))
         self.lowers = self.new_lowers()
         self.snapshotter = Snapshotter(str(place), self.store, self.lowers)
 
@@ -35,6 +38,9 @@ class Room:
         if self.kind == "erofs":
             return ErofsLowers(str(self.place / "run"))
         return DirectoryLowers(str(self.place))
+
+    def remove(self, key: str) -> None:
+        self.snapshotter.remove(key, self.trash)
 
     def add(self, *members: object) -> Digest:
         """Store a layer of these members and return its DiffID."""

@@ -86,7 +86,7 @@ def test_a_key_that_is_no_plain_name_is_refused(room: Room, key: str) -> None:
     for call in (
         lambda: room.snapshotter.prepare(key, []),
         lambda: room.snapshotter.mounts(key),
-        lambda: room.snapshotter.remove(key),
+        lambda: room.remove(key),
         lambda: room.snapshotter.usage(key),
     ):
         with pytest.raises(InvalidArgument, match="invalid snapshot key"):
@@ -96,7 +96,7 @@ def test_a_key_that_is_no_plain_name_is_refused(room: Room, key: str) -> None:
 def test_what_does_not_exist_is_not_found(room: Room) -> None:
     for call in (
         lambda: room.snapshotter.mounts("key"),
-        lambda: room.snapshotter.remove("key"),
+        lambda: room.remove("key"),
         lambda: room.snapshotter.usage("key"),
         lambda: room.snapshotter.ensure(ABSENT),
         lambda: room.snapshotter.prepare("key", [ABSENT]),
@@ -114,7 +114,7 @@ def test_removing_leaves_nothing_and_other_snapshots_alone(room: Room) -> None:
             os.makedirs(f"{root}/deep/er")
             Path(root, "d/f").write_text("x")
     assert [found.key for found in room.snapshotter.walk()] == ["one", "two"]
-    room.snapshotter.remove("one")
+    room.remove("one")
     assert list(room.snapshotter.walk()) == [Snapshot("two", (layer,))]
     assert sorted(os.listdir(room.place / "snapshots")) == [".empty", ".work", "two"]
     assert os.listdir(room.place / "snapshots/.work") == []
@@ -152,7 +152,7 @@ def test_snapshots_are_prepared_by_many_threads(room: Room) -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda key: room.snapshotter.prepare(key, [layer]), keys))
         assert [found.key for found in room.snapshotter.walk()] == sorted(keys)
-        list(pool.map(room.snapshotter.remove, keys))
+        list(pool.map(room.remove, keys))
     assert list(room.snapshotter.walk()) == []
 
 
@@ -220,7 +220,7 @@ def test_damaged_snapshots_are_found_and_named(room: Room) -> None:
         with pytest.raises(DataLoss, match=f"snapshot {key} is damaged"):
             room.snapshotter.mounts(key)
     for key in ("empty", "listless", "garbled", "whole"):
-        room.snapshotter.remove(key)
+        room.remove(key)
     assert list(room.snapshotter.check()) == []
 
 
@@ -245,17 +245,19 @@ def test_what_a_crash_left_of_a_layer_is_cleaned(room: Room) -> None:
     assert os.listdir(room.snapshotter.ensure(layer)) == ["f"]
 
 
-def test_a_snapshot_set_aside_is_gone_and_cleaned_later(room: Room) -> None:
+def test_a_snapshot_that_is_removed_is_gone_and_emptied_later(room: Room) -> None:
     root = room.snapshotter.prepare("key", [room.add(file(b"f"))])
     assert root.upper is not None
     Path(root.upper, "written").write_text("")
-    room.snapshotter.set_aside("key")
+    room.remove("key")
     assert list(room.snapshotter.walk()) == []
     with pytest.raises(NotFound):
-        room.snapshotter.set_aside("key")
+        room.remove("key")
     room.snapshotter.prepare("key", [])
-    assert room.snapshotter.clean() == 1
-    assert os.listdir(room.place / "snapshots/.work") == []
+    assert len(os.listdir(room.place / "trash")) == 1
+    room.trash.empty()
+    assert os.listdir(room.place / "trash") == []
+    assert [snapshot.key for snapshot in room.snapshotter.walk()] == ["key"]
 
 
 def test_only_the_owner_may_enter(room: Room) -> None:
