@@ -1,0 +1,79 @@
+"""The log that the supervisor writes, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from casemate.engine.logfile import Entry, LogReader, last, parse
+
+TIME = "2026-11-24T01:02:03.123456789Z"
+
+
+def line(data: bytes, stream: int = 1) -> bytes:
+    """Return a line as shim/log.c writes it."""
+    name = "stdout" if stream == 1 else "stderr"
+    text = json.dumps(data.decode("utf-8", "surrogateescape"))[1:-1]
+    return f'{{"log":"{text}","stream":"{name}","time":"{TIME}"}}'.encode()
+
+
+@given(st.binary(max_size=200), st.sampled_from([1, 2]))
+def test_what_was_written_is_read(data: bytes, stream: int) -> None:
+    assert parse(line(data, stream)) == Entry(stream, TIME, data)
+
+
+@given(st.binary(max_size=200))
+def test_any_other_line_is_passed_over_or_read(data: bytes) -> None:
+    parse(data)
+    parse(line(b"x")[: len(data)])
+    parse(b'{"log":"' + data + b'","stream":"stdout","time":"' + TIME.encode() + b'"}')
+
+
+def test_a_line_that_a_crash_cut_is_passed_over(tmp_path: Path) -> None:
+    whole = line(b"one\n") + b"\n" + line(b"two\n")[:-10] + b"\n" + line(b"three\n") + b"\n"
+    (tmp_path / "log.json").write_bytes(whole)
+    assert [e.data for e in _read(tmp_path)] == [b"one\n", b"three\n"]
+
+
+def test_files_are_read_from_the_oldest_on(tmp_path: Path) -> None:
+    for number, text in ((2, b"1\n"), (1, b"2\n"), (0, b"3\n")):
+        name = f"log.json.{number}" if number else "log.json"
+        (tmp_path / name).write_bytes(line(text) + b"\n")
+    (tmp_path / "log.json.old").write_bytes(line(b"not ours") + b"\n")
+    assert b"".join(e.data for e in _read(tmp_path)) == b"1\n2\n3\n"
+
+
+def test_reading_goes_on_over_rotations(tmp_path: Path) -> None:
+    log = tmp_path / "log.json"
+    log.write_bytes(line(b"1\n") + b"\n")
+    reader = LogReader(str(tmp_path))
+    assert [e.data for e in reader.entries()] == [b"1\n"]
+    with log.open("ab") as file:
+        file.write(line(b"2\n") + b"\n" + line(b"3\n")[:5])
+    assert [e.data for e in reader.entries()] == [b"2\n"]
+    with log.open("ab") as file:
+        file.write(line(b"3\n")[5:] + b"\n")
+    os.rename(log, tmp_path / "log.json.1")
+    log.write_bytes(line(b"4\n") + b"\n")
+    assert [e.data for e in reader.entries()] == [b"3\n", b"4\n"]
+    reader.close()
+
+
+@given(st.lists(st.sampled_from([b"a\n", b"b", b"c\n"]), max_size=30), st.integers(0, 12))
+def test_the_last_lines_are_whole_lines(pieces: list[bytes], count: int) -> None:
+    entries = [Entry(1, TIME, piece) for piece in pieces]
+    lines = b"".join(pieces).splitlines(keepends=True)
+    expected = b"".join(lines[len(lines) - min(count, len(lines)) :])
+    assert b"".join(e.data for e in last(iter(entries), count)) == expected
+
+
+def _read(directory: Path) -> list[Entry]:
+    reader = LogReader(str(directory))
+    try:
+        return list(reader.entries())
+    finally:
+        reader.close()
