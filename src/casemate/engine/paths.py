@@ -56,7 +56,7 @@ class Paths(NamedTuple):
     def make(self) -> None:
         """Make the directories; nobody but their owner may enter. Raises Error."""
         try:
-            for path in (self.root, self.run, self.trash, self.room):
+            for path in (self.root, self.run, f"{self.root}/containers", self.trash, self.room):
                 os.makedirs(path, 0o700, exist_ok=True)
             os.chmod(self.root, 0o700)
             os.chmod(self.run, 0o711)  # the socket's own mode says who may connect
