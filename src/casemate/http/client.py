@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _MAX_HEAD = 64 << 10
 _READ = 1 << 16
+#: How much of an answer is kept that comes while its request is still being sent.
+_MAX_EARLY = 64 << 20
+_MAX_INTERIM = 16
 
 _CLASSES: dict[int, type[Error]] = {
     400: InvalidArgument,
@@ -84,13 +87,23 @@ class Client:
         ``body`` in pieces is sent chunked, while it is produced.
         """
         extra = dict(headers or {})
+        whole = b"" if body is None else body
+        if not isinstance(whole, bytes):
+            extra["Transfer-Encoding"] = "chunked"
+        elif whole or method != "GET":
+            extra["Content-Length"] = str(len(whole))
+        head = _request_head(method, self.prefix + path, extra)
         sock = self._reusable() or self._connect()
         answered = False
         try:
-            _send(sock, method, self.prefix + path, extra, body)
-            reply = Reply(sock, self._keep, method)
+            early = bytearray()
+            if isinstance(whole, bytes):
+                _push(sock, head + whole, early)
+            else:
+                _push_chunks(sock, head, whole, early)
+            reply = Reply(sock, self._keep, method, early)
             answered = True
-        except (OSError, ValueError) as error:
+        except _Broken as error:
             raise Unavailable(f"cannot talk to the engine at {self.address}: {error}") from error
         finally:
             if not answered:
@@ -174,19 +187,29 @@ def _connect_unix(path: str) -> _socket.socket:
     return sock
 
 
-class Reply:
-    """One answer: ``status``, lower-case ``headers``, and a body to read."""
+class _Broken(Exception):
+    """The connection, or what came over it, is not what it should be."""
 
-    def __init__(self, sock: _socket.socket, keep: Any, method: str) -> None:
+
+class Reply:
+    """One answer: ``status``, lower-case ``headers``, and a body to read.
+
+    Reading raises Unavailable when the answer breaks off or is not HTTP.
+    """
+
+    def __init__(self, sock: _socket.socket, keep: Any, method: str, early: bytearray) -> None:
         self._sock = sock
         self._keep = keep
-        self._buffer = bytearray()
+        self._buffer = early
         self.status, self.headers = self._head()
-        while self.status == 100:
+        interim = 0
+        while 100 <= self.status < 200 and self.status != 101:
+            interim += 1
+            if interim > _MAX_INTERIM:
+                raise _Broken("too many interim answers")
             self.status, self.headers = self._head()
         self._chunked = "chunked" in self.headers.get("transfer-encoding", "").lower()
-        length = self.headers.get("content-length")
-        self._left = int(length) if length is not None else None
+        self._left = self._length()
         if method == "HEAD" or self.status in (101, 204, 304):
             self._left, self._chunked = 0, False
         self._done = self._left == 0 and not self._chunked
@@ -206,25 +229,17 @@ class Reply:
         return b"".join(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it arrives. Raises Unavailable when it breaks off."""
-        while not self._done:
+        """Yield the body as it arrives."""
+        try:
             if self._chunked:
-                size = int(self._line().partition(b";")[0], 16)
-                if size == 0:
-                    self._line()
-                    self._done = True
-                    return
-                yield from self._exactly(size)
-                self._line()
+                yield from self._by_chunks()
             elif self._left is not None:
                 yield from self._exactly(self._left)
-                self._done = True
+                self._left, self._done = 0, True
             else:
-                data = bytes(self._buffer) or self._sock.recv(_READ)
-                self._buffer.clear()
-                if not data:
-                    return
-                yield data
+                yield from self._to_the_end()
+        except _Broken as error:
+            raise Unavailable(f"the answer of the engine broke off: {error}") from error
 
     def lines(self) -> Iterator[bytes]:
         """Yield the body line by line, as JSON streams need it."""
@@ -239,25 +254,59 @@ class Reply:
         """Return the socket, and what was received behind the head."""
         return self._sock, bytes(self._buffer)
 
+    def _length(self) -> int | None:
+        text = self.headers.get("content-length")
+        if text is None or self._chunked:
+            return None
+        if not (text.isascii() and text.isdigit()):
+            raise _Broken("the length of the answer is not a number")
+        return int(text)
+
     def _head(self) -> tuple[int, dict[str, str]]:
         status_line = self._line().split(b" ", 2)
         if len(status_line) < 2 or not status_line[0].startswith(b"HTTP/1."):
-            raise ValueError("the answer is not HTTP")
+            raise _Broken("the answer is not HTTP")
+        if not (len(status_line[1]) == 3 and status_line[1].isdigit()):
+            raise _Broken("the answer has no status")
         headers: dict[str, str] = {}
         size = 0
         while line := self._line():
             size += len(line)
             if size > _MAX_HEAD:
-                raise ValueError("the head of the answer is too large")
+                raise _Broken("the head of the answer is too large")
             name, _, value = line.partition(b":")
             headers[name.decode("latin-1").lower()] = value.strip().decode("latin-1")
         return int(status_line[1]), headers
 
+    def _by_chunks(self) -> Iterator[bytes]:
+        while not self._done:
+            text = self._line().partition(b";")[0].strip()
+            if not text or len(text) > 15 or text.strip(b"0123456789abcdefABCDEF"):
+                raise _Broken("a chunk without a size")
+            size = int(text, 16)
+            yield from self._exactly(size)
+            if size:
+                if self._line():
+                    raise _Broken("a chunk is longer than it says")
+            else:
+                while self._line():
+                    pass  # trailers
+                self._done = True
+
+    def _to_the_end(self) -> Iterator[bytes]:
+        if self._buffer:
+            yield bytes(self._buffer)
+            self._buffer.clear()
+        while data := _received(self._sock):
+            yield data
+
     def _line(self) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            if searched > _MAX_HEAD:
+                raise _Broken("a line of the answer is too long")
             self._receive()
-            if len(self._buffer) > 2 * _MAX_HEAD and b"\n" not in self._buffer:
-                raise ValueError("a line of the answer is too long")
         line = bytes(self._buffer[:end]).rstrip(b"\r")
         del self._buffer[: end + 1]
         return line
@@ -272,37 +321,72 @@ class Reply:
             yield data
 
     def _receive(self) -> None:
-        data = self._sock.recv(_READ)
+        data = _received(self._sock)
         if not data:
-            raise Unavailable("the engine closed the connection")
+            raise _Broken("the engine closed the connection")
         self._buffer += data
 
 
-def _send(
-    sock: _socket.socket,
-    method: str,
-    path: str,
-    headers: dict[str, str],
-    body: bytes | Iterable[bytes] | None,
-) -> None:
-    whole = b"" if body is None else body
-    if isinstance(whole, bytes):
-        if whole or method != "GET":
-            headers["Content-Length"] = str(len(whole))
-        sock.sendall(_request_head(method, path, headers) + whole)
-        return
-    headers["Transfer-Encoding"] = "chunked"
-    sock.sendall(_request_head(method, path, headers))
+def _received(sock: _socket.socket) -> bytes:
     try:
-        for piece in whole:
-            if piece:
-                sock.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
-        sock.sendall(b"0\r\n\r\n")
-    except BrokenPipeError:
-        pass  # the engine refused early: its answer says why
+        return sock.recv(_READ)
+    except OSError as error:
+        raise _Broken(error.strerror or str(error)) from error
+
+
+def _push_chunks(
+    sock: _socket.socket, head: bytes, pieces: Iterable[bytes], early: bytearray
+) -> None:
+    """Send the head and ``pieces`` as chunks, unless the engine has refused by then."""
+    _push(sock, head, early)
+    for piece in pieces:
+        if piece and not _push(sock, b"%x\r\n%b\r\n" % (len(piece), piece), early):
+            return  # its answer says why
+    _push(sock, b"0\r\n\r\n", early)
+
+
+def _push(sock: _socket.socket, data: bytes, early: bytearray) -> bool:
+    """Send ``data``; False when the engine takes no more.
+
+    What it says meanwhile is put into ``early``: it may not listen until somebody does.
+    """
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[sock.send(view, _socket.MSG_DONTWAIT) :]
+        except BlockingIOError:
+            if not _either(sock, early):
+                return False
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        except OSError as error:
+            raise _Broken(error.strerror or str(error)) from error
+    return True
+
+
+def _either(sock: _socket.socket, early: bytearray) -> bool:
+    """Wait until ``sock`` takes more; False when the other side has closed it."""
+    import select
+
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN | select.POLLOUT)
+    for _, events in poll.poll():
+        if events & select.POLLIN:
+            data = _received(sock)
+            early += data
+            if len(early) > _MAX_EARLY:
+                raise _Broken("the answer came before the request was sent, and is too large")
+            return bool(data)
+        return not events & (select.POLLHUP | select.POLLERR)
+    return True
 
 
 def _request_head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    if not (path.isascii() and path.isprintable() and " " not in path):
+        raise InvalidArgument(f"cannot ask for {path[:200]!r}: not a path of a URL")
     lines = [f"{method} {path} HTTP/1.1", "Host: casemate"]
-    lines.extend(f"{name}: {value}" for name, value in headers.items())
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    for name, value in headers.items():
+        if "\r" in value or "\n" in value:
+            raise InvalidArgument(f"cannot send the header {name}: it has a line break")
+        lines.append(f"{name}: {value}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
