@@ -10,7 +10,7 @@ import struct
 from typing import Any, NamedTuple
 
 from casemate.runtime.describe import line
-from casemate.runtime.steps import SIGNATURES, Registers, Step, assign, encode
+from casemate.runtime.steps import SIGNATURES, Registers, Step, assign, encode, encode_first
 
 _HEADER = struct.Struct("<IIIIIIQ")
 _MAGIC = 0x4E504D43
@@ -61,20 +61,23 @@ class Plan(NamedTuple):
 
     def ahead_file(self) -> bytes:
         """Return what is executed before the start: ``outside``, then ``ahead`` in the room."""
-        registers = Registers(self.registers)
-        return pack(encode(self.outside, registers), encode(self.ahead, registers), NO_STDIO)
+        ahead, own = encode_first(self.ahead, self.registers)
+        outside = encode(self.outside, Registers(self.registers, own))
+        return pack(outside, ahead, NO_STDIO)
 
     def start_file(self) -> bytes:
         """Return what is executed at the start, after the ahead file, in the same registers."""
-        registers = Registers(self.registers)
-        assign((*self.outside, *self.ahead), registers)
+        _, own = encode_first(self.ahead, self.registers)
+        registers = Registers(self.registers, own)
+        assign(self.outside, registers)
         return pack(b"", encode(self.inside, registers), self.stdio)
 
     def whole_file(self) -> bytes:
         """Return everything at once: for an exec, which has no room before it starts."""
-        registers = Registers(self.registers)
+        ahead, own = encode_first(self.ahead, self.registers)
+        registers = Registers(self.registers, own)
         outside = encode(self.outside, registers)
-        return pack(outside, encode((*self.ahead, *self.inside), registers), self.stdio)
+        return pack(outside, ahead + encode(self.inside, registers), self.stdio)
 
     def describe(self) -> str:
         """Return the plan for people, one step a line."""
