@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.engine import merge
+from casemate.engine import images, merge
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -11,7 +11,6 @@ from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.errors import Conflict
 from casemate.image import create as creating
-from casemate.image.changes import apply
 from casemate.image.create import Origin
 from casemate.image.store import Image
 from casemate.layer import diff
@@ -36,7 +35,7 @@ async def commit(
     ``config`` and ``changes`` say what shall be otherwise than in the container's own config. With
     ``pause`` the container stands still meanwhile, so that its files fit together.
     """
-    asked = _config(apply(_run_config(config or Config()), changes))
+    asked = _config(images.changed(_run_config(config or Config()), changes))
     live = engine.live(record.id)
     async with live.lock:
         record = engine.current(record)

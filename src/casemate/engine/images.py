@@ -11,6 +11,7 @@ import msgspec
 from casemate.content import collect as collecting
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.engine import Engine
+from casemate.engine.signals import number as signal_number
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.image import create as creating
@@ -18,6 +19,7 @@ from casemate.image import load as loading
 from casemate.image import pull as pulling
 from casemate.image import push as pushing
 from casemate.image import reachable
+from casemate.image.changes import apply
 from casemate.image.create import Origin
 from casemate.image.load import Loaded
 from casemate.image.progress import Report, Tell
@@ -26,6 +28,7 @@ from casemate.image.store import Image
 from casemate.oci import platform as platforms
 from casemate.oci import reference as references
 from casemate.oci.digest import Digest
+from casemate.oci.image import RunConfig
 from casemate.oci.platform import Platform
 from casemate.oci.reference import Reference
 from casemate.registry import manifests
@@ -124,18 +127,27 @@ async def import_root(
     """Make an image of a root tar."""
     at = now_ns()
     origin = Origin(rfc3339(at), at, comment=message or "Imported from -")
+    run = changed(RunConfig(), changes)
     image = await in_thread(
         lambda: creating.import_root(
             engine.images,
             chunks,
             platform=platform or platforms.host(),
-            changes=changes,
+            run=run,
             name=name,
             origin=origin,
         )
     )
     engine.events.publish("image", "import", image.id, {"name": name.familiar if name else ""})
     return image
+
+
+def changed(run: RunConfig, changes: Iterable[str]) -> RunConfig:
+    """Return ``run`` after ``changes``. Raises InvalidArgument, also for a signal that is none."""
+    run = apply(run, changes)
+    if run.stop_signal:
+        signal_number(run.stop_signal)
+    return run
 
 
 def tags(engine: Engine, repository: Reference) -> list[Reference]:

@@ -98,22 +98,47 @@ class LogReader:
 
 def _open_all(directory: str) -> list[int]:
     """Open the log's files, the oldest first."""
-    numbers = [0]
-    for name in os.listdir(directory):
-        number = name.removeprefix("log.json.")
-        if name != number and number.isdigit():
-            numbers.append(int(number))
-    opened: dict[int, int] = {}
-    # The newest first: what a rotation renames meanwhile is then met twice, not missed.
-    for which in sorted(numbers):
-        name = f"log.json.{which}" if which else "log.json"
-        try:
-            file = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
-        if opened.setdefault(os.fstat(file).st_ino, file) != file:
+    while True:
+        opened = _scan(directory)
+        newest = _open(directory, 0)
+        if newest is not None:
+            os.close(newest.file)
+        held = next(iter(opened), None)
+        if (newest and newest.inode) == held:
+            return [*opened.values()][::-1]
+        for file in opened.values():  # one more rotation, and what it moved may be missing
             os.close(file)
-    return [*opened.values()][::-1]
+
+
+class _Opened(NamedTuple):
+    file: int
+    inode: int
+
+
+def _open(directory: str, number: int) -> _Opened | None:
+    name = f"log.json.{number}" if number else "log.json"
+    try:
+        file = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    return _Opened(file, os.fstat(file).st_ino)
+
+
+def _scan(directory: str) -> dict[int, int]:
+    """Open the files by number, so the newest first; return them by inode.
+
+    A rotation renames the oldest first. What it moves meanwhile is met twice, not missed, and there
+    is one number without a file while it goes on.
+    """
+    opened: dict[int, int] = {}
+    number = missing = 0
+    while missing < 2:
+        found = _open(directory, number)
+        missing = 0 if found else missing + 1
+        if found and opened.setdefault(found.inode, found.file) != found.file:
+            os.close(found.file)
+        number += 1
+    return opened
 
 
 def last(entries: Iterator[Entry], lines: int) -> list[Entry]:

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import msgspec
 
 from casemate.errors import InvalidArgument
-from casemate.image.changes import apply
 from casemate.image.store import Image, ImageStore
 from casemate.oci import image as configs
 from casemate.oci.image import History, ImageConfig, RootFS, RunConfig
@@ -35,12 +34,11 @@ def import_root(
     chunks: Iterable[bytes],
     *,
     platform: Platform,
-    changes: Iterable[str],
+    run: RunConfig,
     name: Reference | None,
     origin: Origin,
 ) -> Image:
     """Make an image of one layer from the root tar in ``chunks``, compressed or not."""
-    run = apply(RunConfig(), changes)
     with store.content.lease() as lease:
         layer = store.layers.ingest(chunks, what="the imported archive", protect=lease.add)
         history = _history(origin)
@@ -108,7 +106,7 @@ def hello(store: ImageStore, program: str, *, platform: Platform, name: Referenc
         store,
         [buffer.getvalue()],
         platform=platform,
-        changes=['CMD ["/hello"]', "LABEL org.opencontainers.image.title=hello"],
+        run=RunConfig(cmd=("/hello",), labels={"org.opencontainers.image.title": "hello"}),
         name=name,
         origin=Origin("1970-01-01T00:00:00Z", 0, created_by="casemate hello"),
     )
