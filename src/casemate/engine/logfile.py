@@ -99,46 +99,38 @@ class LogReader:
 def _open_all(directory: str) -> list[int]:
     """Open the log's files, the oldest first."""
     while True:
-        opened = _scan(directory)
-        newest = _open(directory, 0)
-        if newest is not None:
-            os.close(newest.file)
-        held = next(iter(opened), None)
-        if (newest and newest.inode) == held:
+        opened: dict[int, int] = {}
+        newest = _open(directory, 0, opened)
+        # A rotation renames the oldest first: what it moves meanwhile is met twice, not missed, and
+        # there is one number without a file while it goes on.
+        number = missing = 0
+        while missing < 2:
+            number += 1
+            missing = missing + 1 if _open(directory, number, opened) is None else 0
+        if _newest(directory) == newest:
             return [*opened.values()][::-1]
-        for file in opened.values():  # one more rotation, and what it moved may be missing
+        for file in opened.values():  # more than one rotation: what they moved may be missing
             os.close(file)
 
 
-class _Opened(NamedTuple):
-    file: int
-    inode: int
-
-
-def _open(directory: str, number: int) -> _Opened | None:
+def _open(directory: str, number: int, opened: dict[int, int]) -> int | None:
+    """Open a file unless that is done; return its inode, None when there is none."""
     name = f"log.json.{number}" if number else "log.json"
     try:
         file = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
-    return _Opened(file, os.fstat(file).st_ino)
+    inode = os.fstat(file).st_ino
+    if opened.setdefault(inode, file) != file:
+        os.close(file)
+    return inode
 
 
-def _scan(directory: str) -> dict[int, int]:
-    """Open the files by number, so the newest first; return them by inode.
-
-    A rotation renames the oldest first. What it moves meanwhile is met twice, not missed, and there
-    is one number without a file while it goes on.
-    """
-    opened: dict[int, int] = {}
-    number = missing = 0
-    while missing < 2:
-        found = _open(directory, number)
-        missing = 0 if found else missing + 1
-        if found and opened.setdefault(found.inode, found.file) != found.file:
-            os.close(found.file)
-        number += 1
-    return opened
+def _newest(directory: str) -> int | None:
+    try:
+        return os.stat(f"{directory}/log.json").st_ino
+    except FileNotFoundError:
+        return None
 
 
 def last(entries: Iterator[Entry], lines: int) -> list[Entry]:
