@@ -42,6 +42,7 @@ _PROPAGATION = {
     "shared": mount.MS_SHARED,
 }
 _PLACES = {0: "directory", 1: "file", 2: "real directory"}
+_ON_PROC = 8
 _TYPES = {0o020000: "c", 0o060000: "b", 0o010000: "p"}
 _LIMITS = {number: name for name, number in RESOURCES.items()}
 _UNLIMITED = 0xFFFFFFFFFFFFFFFF
@@ -89,7 +90,8 @@ def _octal(mode: int) -> str:
 
 
 def _target(kind: int, mode: int) -> str:
-    return f"{_PLACES.get(kind, str(kind))} {_octal(mode)}"
+    where = " on procfs" if kind & _ON_PROC else ""
+    return f"{_PLACES.get(kind & ~_ON_PROC, str(kind))}{where} {_octal(mode)}"
 
 
 def _setattr(set_: int, clear: int, propagation: int, recursive: int) -> str:

@@ -39,7 +39,10 @@ def resolve(text: str, passwd: bytes, group: bytes, extra: tuple[str, ...] = ())
     gid = _group_id(group_text, groups) if group_text else user.gid
     member_of = () if group_text else tuple(g.gid for g in groups if user.name in g.members)
     wanted = [gid, *member_of, *(_group_id(name, groups) for name in extra)]
-    return Identity(user.uid, gid, tuple(dict.fromkeys(wanted))[:_MAX_GROUPS], user.home)
+    distinct = tuple(dict.fromkeys(wanted))
+    if len(distinct) > _MAX_GROUPS:
+        raise InvalidArgument(f"user {user_text[:80]} is in more than {_MAX_GROUPS} groups")
+    return Identity(user.uid, gid, distinct, user.home)
 
 
 class _User(NamedTuple):
@@ -57,9 +60,9 @@ class _Group(NamedTuple):
 
 def _users(passwd: bytes) -> Iterator[_User]:
     for fields in _lines(passwd, 7):
-        uid, gid = _id(fields[2]), _id(fields[3])
+        uid, gid = _id(fields[2]), _id(fields[3] or "0")
         if uid is not None and gid is not None:
-            yield _User(fields[0], uid, gid, fields[5])
+            yield _User(fields[0], uid, gid, fields[5] or "/")
 
 
 def _groups(group: bytes) -> Iterator[_Group]:
@@ -70,10 +73,11 @@ def _groups(group: bytes) -> Iterator[_Group]:
 
 
 def _lines(data: bytes, fields: int) -> Iterator[list[str]]:
+    """Yield the lines with a name and an id; fields that a short line lacks are empty."""
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
         parts = line.strip().split(":")
-        if len(parts) >= fields and not line.startswith("#"):
-            yield parts
+        if len(parts) >= 3 and parts[0] and "\0" not in line and not line.startswith("#"):
+            yield parts + [""] * (fields - len(parts))
 
 
 def _find_user(text: str, users: list[_User]) -> _User:

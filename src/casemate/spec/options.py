@@ -34,11 +34,9 @@ class Options(NamedTuple):
     console_size: ConsoleSize | None = None
     mounts: tuple[Mount, ...] = ()
     capabilities: tuple[str, ...] = ()
-    ambient: bool = False
     seccomp: Seccomp | None = None
     no_new_privileges: bool = False
     readonly_root: bool = False
-    privileged: bool = False
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
     devices: tuple[Device, ...] = ()

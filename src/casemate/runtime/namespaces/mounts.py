@@ -20,6 +20,8 @@ DIRECTORY = 0
 FILE = 1
 #: A directory that must not be reached through a link: /proc, /sys and /dev of the image.
 REAL_DIRECTORY = 2
+#: Added to the first two: the place may be on procfs, where nothing else is mounted.
+ON_PROC = 8
 
 
 def filesystem(register: str, kind: str, options: MountOptions, source: str = "") -> Iterator[Step]:
@@ -36,6 +38,8 @@ def filesystem(register: str, kind: str, options: MountOptions, source: str = ""
 
 def placed(register: str, path: str, kind: int, mode: int = 0o755) -> Iterator[Step]:
     """Put the tree of ``register`` at ``path`` inside the root; what is missing there is made."""
+    if path.startswith("/proc/"):
+        kind |= ON_PROC
     yield step("target", "place", "root", path, kind, mode)
     yield step("move_mount", register, "place")
     yield step("close", "place")
