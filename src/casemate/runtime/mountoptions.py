@@ -88,9 +88,15 @@ def _one(out: MountOptions, option: str, destination: str) -> MountOptions:
     if option in ("bind", "rbind"):
         return out._replace(bind=True, recursive_bind=option == "rbind")
     if option[:1] == "r" and option[1:] in _SET:
-        return out._replace(recursive_set=out.recursive_set | _SET[option[1:]])
+        bit = _SET[option[1:]]
+        return out._replace(
+            recursive_set=out.recursive_set | bit, recursive_clear=out.recursive_clear & ~bit
+        )
     if option[:1] == "r" and option[1:] in _CLEAR:
-        return out._replace(recursive_clear=out.recursive_clear | _CLEAR[option[1:]])
+        bit = _CLEAR[option[1:]]
+        return out._replace(
+            recursive_clear=out.recursive_clear | bit, recursive_set=out.recursive_set & ~bit
+        )
     if option in _NOTHING:
         return out
     if out.bind or not option or option in ("remount", "move"):

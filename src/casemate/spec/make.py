@@ -107,7 +107,8 @@ def _resources(options: Options, profile: Profile) -> Resources:
 
 
 def _sysctls(options: Options) -> dict[str, str]:
-    defaults = _NETWORK_SYSCTLS if "network" in options.namespaces else {}
+    own_network = "network" in options.namespaces and not options.network_path
+    defaults = _NETWORK_SYSCTLS if own_network else {}
     return {**defaults, **dict(options.sysctls)}
 
 

@@ -7,15 +7,27 @@ import fcntl
 import os
 import resource
 import socket
+import subprocess
 
 import pytest
 
 from casemate.runtime.plan import Plan
+from casemate.runtime.steps import SIGNATURES
 from casemate.supervise import protocol
+from casemate.supervise.program import Program
 from casemate.supervise.protocol import Message
 from support.shims import Lab, Task, asynchronous, within
 
 pytestmark = pytest.mark.root
+
+
+def test_the_steps_of_the_shim_are_those_of_the_engine(program: Program) -> None:
+    shim = f"/proc/self/fd/{program.descriptor}"
+    said = subprocess.run([shim, "steps"], pass_fds=[program.descriptor], capture_output=True)
+    rows = [line.split(" ") for line in said.stdout.decode().splitlines()]
+    assert [(int(number), name, operands) for number, name, operands in rows] == [
+        (number, name, operands) for number, (name, operands) in enumerate(SIGNATURES.items(), 1)
+    ]
 
 
 def raw(task: Task) -> socket.socket:

@@ -79,6 +79,7 @@ def test_a_shared_network_is_not_configured() -> None:
     assert shared.linux.sysctl == {}
     joined = made(network_path="/proc/1/ns/net")
     assert [n.path for n in joined.linux.namespaces if n.type == "network"] == ["/proc/1/ns/net"]
+    assert joined.linux.sysctl == {}
 
 
 def test_settings_of_the_user_win() -> None:

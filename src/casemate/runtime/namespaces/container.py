@@ -76,10 +76,15 @@ def plan(container: Container, host: Host) -> Plan:
     joined = [n.type for n in container.spec.linux.namespaces if n.path]
     if any(kind != "network" for kind in joined):
         raise Unsupported(f"cannot join namespaces of another container: {', '.join(joined)}")
+    ahead, inside = _ahead(*_standard_part(container.spec), host), tuple(_inside(container, host))
+    if joined:
+        # What is made for a network must be made in it: there is nothing to do ahead.
+        entered = step("setns", "network", CLONE_FLAGS["network"])
+        ahead, inside = (), (entered, *ahead, *inside)
     return Plan(
         outside=tuple(step("attach", path) for path in container.procs),
-        ahead=_ahead(*_standard_part(container.spec), host),
-        inside=tuple(_inside(container, host)),
+        ahead=ahead,
+        inside=inside,
         registers=("network",) if joined else (),
         stdio=container.stdio,
         namespaces=_clone_flags(container.spec),
@@ -155,8 +160,6 @@ def _is_standard(mount: Mount) -> bool:
 
 def _inside(container: Container, host: Host) -> Iterator[Step]:
     spec = container.spec
-    if any(n.path for n in spec.linux.namespaces):
-        yield step("setns", "network", CLONE_FLAGS["network"])
     shared = {mount: f"shared:{n}" for n, mount in enumerate(filter(is_shared, spec.mounts))}
     for mount, register in shared.items():
         yield from cloned(mount, register)
