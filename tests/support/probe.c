@@ -44,7 +44,8 @@ int main(void)
 	list_signals("handled", 1);
 	list_signals("blocked", 0);
 	printf(",\"keyring\":%ld", syscall(SYS_keyctl, 0L /* GET_KEYRING_ID */, -3L /* session */, 0L));
-	printf(",\"pid\":%d,\"ppid\":%d,\"session\":%d,\"group\":%d", getpid(), getppid(), getsid(0), getpgrp());
+	printf(",\"pid\":%d,\"ppid\":%d", getpid(), getppid());
+	printf(",\"session\":%d,\"group\":%d", getsid(0), getpgrp());
 	printf(",\"foreground\":%d", isatty(0) ? tcgetpgrp(0) : -1);
 	printf(",\"umask\":%d,\"files\":[%llu,%llu]", mask, (unsigned long long)files.rlim_cur,
 	       (unsigned long long)files.rlim_max);

@@ -1,4 +1,4 @@
-"""The relay of published ports, with a server of the test's own in the place of a container."""
+"""The relay of published TCP ports, with a server of the test's own in the place of a container."""
 
 from __future__ import annotations
 
@@ -12,115 +12,27 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from casemate.supervise.protocol import RelayTarget
-from support.shims import Lab, Task, asynchronous, within
+from support.relays import (
+    HELD,
+    LOCAL4,
+    LOCAL6,
+    assert_idle,
+    bound,
+    closed,
+    cpu_ticks,
+    echo,
+    relay_of,
+    relayed,
+    server,
+    target,
+    until,
+)
+from support.shims import Lab, asynchronous, within
 
 pytestmark = pytest.mark.root
-
-#: What an idle relay of one port holds: three times nothing, the port, its queue, a spare.
-HELD = 6
-LOCAL4, LOCAL6 = "127.0.0.1", "::1"
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def bound(
-    kind: socket.SocketKind, address: str = LOCAL4, buffer_bytes: int | None = None
-) -> socket.socket:
-    """Return a bound socket, as the engine hands it over."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, kind)
-    if buffer_bytes is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-    sock.bind((address, 0))
-    if kind == socket.SOCK_STREAM:
-        sock.listen(1024)
-    return sock
-
-
-def target(port: int, protocol: int = socket.IPPROTO_TCP, address: str = LOCAL4) -> RelayTarget:
-    """Return where the relay sends what it gets."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return RelayTarget(family, protocol, port, socket.inet_pton(family, address))
-
-
-async def relayed(
-    task: Task,
-    kind: socket.SocketKind,
-    port: int,
-    address: str = LOCAL4,
-    buffer_bytes: int | None = None,
-) -> int:
-    """Relay to ``port``; returns the port on ``address`` that is relayed."""
-    protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else socket.IPPROTO_UDP
-    with bound(kind, address, buffer_bytes) as sock:
-        await task.shim.relay(task.next(), [sock.fileno()], [target(port, protocol)])
-        return int(sock.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def server(serve: Serve, buffer_bytes: int | None = None) -> AsyncIterator[int]:
-    """Serve on a port of its own, which is given."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            await closed(writer)
-
-    sock = bound(socket.SOCK_STREAM, buffer_bytes=buffer_bytes)
-    async with await asyncio.start_server(handle, sock=sock, backlog=1024):
-        yield sock.getsockname()[1]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.sleep(0)  # for what the event loop still closes
-
-
-async def closed(writer: asyncio.StreamWriter) -> None:
-    """Close, and wait until that is done."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send back what comes, until its end."""
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-
-
-def relay_of(task: Task) -> int:
-    """Return the pid of the only relay."""
-    with open(f"/proc/{task.shim.pid}/task/{task.shim.pid}/children") as file:
-        children = map(int, file.read().split())
-        (relay,) = set(children) - {task.shim.room_pid}
-    return relay
-
-
-def cpu_ticks(pid: int) -> int:
-    """Return the processor time of a process, in hundredths of a second."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
-async def assert_idle(pid: int) -> None:
-    """Fail when the process is busy although there is nothing to do."""
-    before = cpu_ticks(pid)
-    await asyncio.sleep(0.4)
-    assert cpu_ticks(pid) - before <= 4
 
 
 async def exchanged(port: int, data: bytes, host: str = LOCAL4) -> bytes:
@@ -184,13 +96,7 @@ async def test_hundreds_of_connections_at_once(lab: Lab) -> None:
         wanted = [b"%d" % n * 1000 for n in range(400)]
         assert await within(asyncio.gather(*(exchanged(front, d) for d in wanted)), 50) == wanted
         relay = relay_of(task)
-        await _until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)
+        await until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
 
 
 @asynchronous
@@ -289,7 +195,7 @@ async def test_a_reset_client_of_a_silent_server_is_noticed(lab: Lab) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
         relay = relay_of(task)
-        await _until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
+        await until(lambda: len(os.listdir(f"/proc/{relay}/fd")) <= HELD)
         await assert_idle(relay)
 
 
@@ -358,7 +264,7 @@ async def test_a_relay_holds_nothing_but_its_own(lab: Lab) -> None:
     clients = [await task.attach() for _ in range(600)]
     assert clients
     await relayed(task, socket.SOCK_STREAM, 9)
-    await _until(lambda: len(os.listdir(f"/proc/{relay_of(task)}/fd")) <= HELD)
+    await until(lambda: len(os.listdir(f"/proc/{relay_of(task)}/fd")) <= HELD)
     with open(f"/proc/{relay_of(task)}/comm") as file:
         assert file.read() == "casemate-relay\n"
 
@@ -369,7 +275,7 @@ async def test_a_relay_ends_with_its_supervisor(lab: Lab) -> None:
     front = await relayed(task, socket.SOCK_STREAM, 9)
     task.shim.kill_hard()
     await within(task.shim.gone)
-    await _until(lambda: _is_free(front))
+    await until(lambda: _is_free(front))
 
 
 def _is_free(port: int) -> bool:
@@ -384,149 +290,7 @@ async def test_a_relay_that_is_killed_is_no_zombie(lab: Lab) -> None:
     await relayed(task, socket.SOCK_STREAM, 9)
     relay = relay_of(task)
     os.kill(relay, signal.SIGKILL)
-    await _until(lambda: not os.path.exists(f"/proc/{relay}"))
-
-
-# ---- UDP ----
-
-
-@contextlib.asynccontextmanager
-async def udp_server() -> AsyncIterator[tuple[int, set[tuple[str, int]]]]:
-    """Send datagrams back; gives the port, and the set of those who have spoken."""
-    clients: set[tuple[str, int]] = set()
-    loop = asyncio.get_running_loop()
-
-    async def answer(sock: socket.socket) -> None:
-        while True:
-            data, address = await loop.sock_recvfrom(sock, 1 << 16)
-            clients.add(address)
-            await loop.sock_sendto(sock, data, address)
-
-    with bound(socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        answering = asyncio.create_task(answer(sock))
-        try:
-            yield sock.getsockname()[1], clients
-        finally:
-            answering.cancel()
-            await asyncio.wait([answering])
-
-
-async def asked(client: socket.socket, data: bytes, patience_s: float = 20) -> bytes:
-    """Send ``data``, again when there is no answer in time, and return the answer."""
-    loop = asyncio.get_running_loop()
-    while True:
-        client.send(data)
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(loop.sock_recv(client, 1 << 16), patience_s)
-
-
-def udp_client(address: str, port: int) -> socket.socket:
-    """Return a socket that takes answers from the address only that it has asked."""
-    client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-    client.setblocking(False)
-    client.connect((address, port))
-    return client
-
-
-@asynchronous
-async def test_udp_clients_are_kept_apart(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, clients_seen):
-        front = await relayed(task, socket.SOCK_DGRAM, port)
-        with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(20)]
-            for turn in range(3):
-                for number, client in enumerate(clients):
-                    data = b"%d %d" % (turn, number)
-                    assert await asked(client, data) == data
-        assert len(clients_seen) == 20
-
-
-@asynchronous
-async def test_udp_datagrams_of_any_size_pass(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, _):
-        front = await relayed(task, socket.SOCK_DGRAM, port)
-        with udp_client(LOCAL4, front) as client:
-            for size in (0, 1, 1500, 65507):
-                assert len(await asked(client, bytes(size))) == size
-
-
-@pytest.mark.parametrize(
-    ("listening", "addresses"),
-    [
-        ("0.0.0.0", ("127.0.0.1", "127.0.0.2", "127.8.9.10")),
-        ("::", ("::1",)),
-    ],
-)
-@asynchronous
-async def test_udp_answers_come_from_the_address_that_was_asked(
-    lab: Lab, listening: str, addresses: tuple[str, ...]
-) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, _):
-        front = await relayed(task, socket.SOCK_DGRAM, port, listening)
-        for address in addresses:
-            with udp_client(address, front) as client:
-                assert await asked(client, b"x") == b"x"
-
-
-@asynchronous
-async def test_udp_answers_for_ipv4_on_a_socket_of_both(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, _):
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind(("::", 0))
-            front = sock.getsockname()[1]
-            await task.shim.relay(1, [sock.fileno()], [target(port, socket.IPPROTO_UDP)])
-        for address in ("127.0.0.1", "127.0.0.2", "::1"):
-            with udp_client(address, front) as client:
-                assert await asked(client, b"x") == b"x"
-
-
-@asynchronous
-async def test_thousands_of_udp_clients_push_out_the_oldest(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, clients_seen):
-        front = await relayed(task, socket.SOCK_DGRAM, port)
-        with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(4200)]
-            for start in range(0, 4200, 100):
-                await asyncio.gather(*(asked(c, b"x") for c in clients[start : start + 100]))
-            assert len(os.listdir(f"/proc/{relay_of(task)}/fd")) < 4110
-            assert await asked(clients[0], b"again") == b"again"  # met anew
-            known = len(clients_seen)
-            assert await asked(clients[-1], b"again") == b"again"
-            assert len(clients_seen) == known
-
-
-@asynchronous
-async def test_a_flood_of_new_udp_clients_is_survived(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    async with udp_server() as (port, _):
-        front = await relayed(task, socket.SOCK_DGRAM, port)
-        relay = relay_of(task)
-        resource.prlimit(relay, resource.RLIMIT_NOFILE, (40, 1000))
-        with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(udp_client(LOCAL4, front)) for _ in range(300)]
-            for _ in range(5):
-                for client in clients:
-                    client.send(b"x")
-                await asyncio.sleep(0)
-            assert await asked(clients[0], b"y", 0.2) in (b"x", b"y")
-        assert relay_of(task) == relay
-
-
-@asynchronous
-async def test_a_closed_udp_port_is_nothing_special(lab: Lab) -> None:
-    task = await lab.run("sleep", "1000")
-    front = await relayed(task, socket.SOCK_DGRAM, 9)
-    with udp_client(LOCAL4, front) as client:
-        for _ in range(100):
-            client.send(b"x")
-    await assert_idle(relay_of(task))
+    await until(lambda: not os.path.exists(f"/proc/{relay}"))
 
 
 def test_time_is_measured() -> None:

@@ -14,6 +14,14 @@ from casemate.http.message import Handler, Request, Response
 
 LIMIT_S = 20.0
 
+GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD_ONLY = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+async def ok(request: Request) -> Response:
+    """Answer anything."""
+    return Response(200, request.path.encode(), "text/plain")
+
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run ``work`` in an event loop that must have nothing to complain about."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import socket
 import stat
@@ -13,19 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from casemate.errors import InvalidArgument
 from casemate.http import connection as connections
-from casemate.http.message import Hijacked, Request, Response
+from casemate.http.message import Request, Response
 from casemate.http.server import Server
-from unit.http.serving import Seen, Served, exchanged, recording, run
-
-GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
-HEAD_ONLY = b"POST / HTTP/1.1\r\nHost: x\r\n"
-
-
-async def ok(request: Request) -> Response:
-    """Answer anything."""
-    return Response(200, request.path.encode(), "text/plain")
+from unit.http.serving import GET, HEAD_ONLY, Seen, Served, exchanged, ok, recording, run
 
 
 def test_answers_come_in_the_order_of_the_requests() -> None:
@@ -351,155 +341,6 @@ def test_a_slow_reader_holds_its_handler_back() -> None:
         await served.close()
 
     run(work())
-
-
-# ---- hijacking ----
-
-UPGRADE = b"Connection: Upgrade\r\nUpgrade: tcp\r\n"
-
-
-@pytest.mark.parametrize("upgrade", [b"", UPGRADE])
-@pytest.mark.parametrize("body", [b"", b"{}"])
-@pytest.mark.parametrize("cut", [None, 1, 40])
-def test_bytes_behind_a_hijacked_request_belong_to_the_new_stream(
-    upgrade: bytes, body: bytes, cut: int | None
-) -> None:
-    taken: list[Hijacked] = []
-
-    async def handler(request: Request) -> None:
-        assert await request.body.read() == body
-        taken.append(await request.exchange.hijack(101 if upgrade else 200, {}))
-
-    async def work() -> None:
-        served = await Served().open(handler)
-        data = HEAD_ONLY + upgrade + b"Content-Length: %d\r\n\r\n" % len(body) + body
-        data += b"GET early HTTP/1.1\r\n\r\n\0\xff"
-        pieces = [data] if cut is None else [data[:cut], data[cut:]]
-        await served.send(*pieces)
-        await served.until(b"\r\n\r\n")
-        with socket.socket(fileno=taken[0].descriptor) as stream:
-            stream.setblocking(False)
-            await served.send(b" and late")
-            loop = asyncio.get_running_loop()
-            wanted = b"GET early HTTP/1.1\r\n\r\n\0\xff and late"
-            early = taken[0].early
-            while len(early) < len(wanted):
-                early += await loop.sock_recv(stream, 100)
-            assert early == wanted
-            await loop.sock_sendall(stream, b"and back")
-            assert await served.until(b"and back") == b"and back"
-            assert served.gone.is_set()  # the server has let go
-        await served.close()
-
-    run(work())
-
-
-def test_a_chunked_body_ends_before_the_stream_of_a_hijack() -> None:
-    taken: list[Hijacked] = []
-
-    async def handler(request: Request) -> None:
-        taken.append(await request.exchange.hijack(101, {}))  # what is left of the body is skipped
-
-    async def work() -> None:
-        served = await Served().open(handler)
-        body = b"2\r\n{}\r\n0\r\n\r\n"
-        await served.send(
-            HEAD_ONLY + UPGRADE + b"Transfer-Encoding: chunked\r\n\r\n", body + b"raw"
-        )
-        await served.until(b"\r\n\r\n")
-        os.close(taken[0].descriptor)
-        assert taken[0].early == b"raw"
-        await served.close()
-
-    run(work())
-
-
-def test_an_endless_body_cannot_be_skipped_for_a_hijack() -> None:
-    refused = []
-
-    async def handler(request: Request) -> Response:
-        try:
-            await request.exchange.hijack(101, {})
-        except InvalidArgument as error:
-            refused.append(error)
-        return Response(400)
-
-    data = HEAD_ONLY + UPGRADE + b"Content-Length: 9000000\r\n\r\n" + bytes(9_000_000)
-    assert run(exchanged(handler, data)).startswith(b"HTTP/1.1 400")
-    assert refused
-
-
-def test_an_upgrade_that_nobody_wants_is_an_ordinary_request() -> None:
-    data = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    assert run(exchanged(ok, data * 3)).count(b"HTTP/1.1 200") == 3
-
-
-# ---- clients that vanish ----
-
-WHOLE = (
-    HEAD_ONLY
-    + b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
-    + b"5\r\nhello\r\n3\r\nyou\r\n0\r\n\r\n"
-)
-
-
-async def _everything(request: Request) -> Response | None:
-    """Do all that a handler can do while a client vanishes."""
-    out = await request.exchange.begin(200, {})
-    async for piece in request.body.chunks():
-        await out.write(piece * 50_000)
-        await asyncio.sleep(0)
-    await out.write(b"end")
-    await out.end()
-    return None
-
-
-async def _hijacking(request: Request) -> None:
-    await request.body.read()
-    taken = await request.exchange.hijack(101, {})
-    await asyncio.sleep(0)
-    os.close(taken.descriptor)
-
-
-async def _waiting(request: Request) -> Response:
-    await asyncio.Event().wait()
-    return await ok(request)
-
-
-@pytest.mark.parametrize("handler", [_everything, _hijacking, _waiting, ok])
-def test_a_client_may_vanish_at_any_byte(handler: object) -> None:
-    def descriptors() -> int:
-        gc.collect()
-        return len(os.listdir("/proc/self/fd"))
-
-    async def work(sent: int, turns: int) -> None:
-        served = await Served().open(handler)  # type: ignore[arg-type]
-        await served.send(WHOLE[:sent])
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        await served.close()
-
-    run(work(3, 0))
-    before = descriptors()
-    for sent in range(0, len(WHOLE) + 1, 3):
-        for turns in (0, 1, 2, 5):
-            run(work(sent, turns))
-    assert descriptors() <= before
-
-
-def test_a_waiting_handler_is_told_that_its_client_has_left() -> None:
-    for half_closed_first in (False, True):
-
-        async def work(half: bool) -> None:
-            served = await Served().open(_waiting)
-            await served.send(GET % 1)
-            if half:
-                served.client.shutdown(socket.SHUT_WR)
-                await asyncio.sleep(0.01)
-                assert not served.gone.is_set()
-            await served.close()
-
-        run(work(half_closed_first))
 
 
 def test_a_defect_in_a_handler_ends_its_connection_only() -> None:
