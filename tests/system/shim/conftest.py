@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,19 +23,15 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 
 @pytest.fixture
-def lab(program: Program) -> Iterator[Lab]:
+def lab(program: Program, disk: Path) -> Iterator[Lab]:
     """Tasks over a busybox root, in a directory on a real disk."""
-    if os.geteuid():
-        pytest.skip("needs root: namespaces and mounts of the real kernel")
     if not shutil.which("busybox"):
         pytest.skip("needs a static busybox: apt install busybox-static")
-    base = os.environ.get("CASEMATE_TEST_DIR", "/var/tmp")
-    with tempfile.TemporaryDirectory(prefix="casemate-shim-", dir=base) as place:
-        made = Lab(program, Path(place), busybox_root(Path(place)))
-        yield made
-        made.end()
-        left = _left(made)
-        assert not left, f"processes left behind: {left}"
+    made = Lab(program, disk, busybox_root(disk))
+    yield made
+    made.end()
+    left = _left(made)
+    assert not left, f"processes left behind: {left}"
 
 
 def _left(lab: Lab) -> list[str]:
