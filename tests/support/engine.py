@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from casemate.errors import NotFound
 from casemate.http.client import Client
 from casemate.http.framing import Demultiplexer
 from support.streams import start_exec
@@ -229,6 +231,17 @@ class RunningEngine:
         """Return an image's description."""
         found: dict[str, Any] = self.client.get(f"/images/{name}/json")
         return found
+
+    def remove_images_but(self, kept: str) -> None:
+        """Remove every name but ``kept``, and the images that are left without one."""
+        for image in self.client.get("/images/json"):
+            for name in (*image["RepoTags"], *image["RepoDigests"]):
+                if name != kept:
+                    with contextlib.suppress(NotFound):
+                        self.client.call("DELETE", f"/images/{name}?force=1")
+        for image in self.client.get("/images/json"):
+            if kept not in image["RepoTags"]:
+                self.client.call("DELETE", f"/images/{image['Id']}?force=1")
 
     def stored(self) -> dict[str, tuple[int, str]]:
         """Return size and digest of every file of the stores, by path; what a crash must not

@@ -148,6 +148,7 @@ class Lab:
             #: Sanitizers take memory of their own.
             self.sanitized = b"__asan_" in file.read()
         self.shims: list[Shim] = []
+        self.descriptors: list[int] = []
 
     async def room(self, namespaces: Sequence[str] = NAMESPACES) -> Task:
         """Return a task whose room waits."""
@@ -199,6 +200,8 @@ class Lab:
             client.close()
         for shim in self.shims:
             shim.close()
+        while self.descriptors:
+            os.close(self.descriptors.pop())
 
     def end(self) -> None:
         """Kill every shim that is left, and wait for it."""
@@ -238,11 +241,13 @@ class Task:
 
     async def start_plan(self, plan: Plan) -> Started:
         """Start the first process by a plan of the caller's."""
-        state = os.open(self.state, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            return await self.shim.start(plan.start_file(), state)
-        finally:
-            os.close(state)
+        return await self.shim.start(plan.start_file(), self.state_descriptor())
+
+    def state_descriptor(self) -> int:
+        """Return the open state directory; it is closed with the lab."""
+        descriptor = os.open(self.state, os.O_RDONLY | os.O_DIRECTORY)
+        self.lab.descriptors.append(descriptor)
+        return descriptor
 
     def next(self) -> int:
         """Return a number for an exec or relay."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from casemate.engine import images
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
-from casemate.errors import Conflict
+from casemate.errors import Conflict, NotFound
 from casemate.image.store import Image
 from casemate.oci import reference as references
 from casemate.oci.digest import Digest
@@ -32,6 +32,8 @@ async def remove(engine: Engine, text: str, *, force: bool, prune: bool = True) 
     """
     image = engine.images.find(text)
     named = _name_in(text, image)
+    if named is None and "@" in text:
+        raise NotFound(f"No such image: {text[:300]}")  # it was found, but not by a name of it
     users = [record for record in engine.owners() if record.fixed.image == image.id]
     if named:
         if users and not force and _is_last(image, named):

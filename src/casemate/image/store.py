@@ -225,11 +225,20 @@ class ImageStore:
             "SELECT image FROM image_name WHERE name = ?", (str(reference),)
         )
         if not rows and reference.digest:
-            rows = self._database.query(
-                "SELECT id FROM image WHERE manifest = ? OR id = ?",
-                (reference.digest, reference.digest),
-            )
+            rows = self._by_manifest(reference.digest, reference.repository)
         return Digest(rows[0][0]) if rows else None
+
+    def _by_manifest(self, digest: Digest, repository: str) -> list[tuple[str]]:
+        """Return the image that came by an index, by the manifest of its platform.
+
+        It must have a name in ``repository``: a digest alone is no name of anything.
+        """
+        rows = self._database.query("SELECT id FROM image WHERE manifest = ?", (digest,))
+        return [
+            (row[0],)
+            for row in rows
+            if any(n.repository == repository for n in self.get(Digest(row[0])).names)
+        ]
 
     def _name(self, name: str, id_: Digest) -> None:
         with self._database.transaction() as connection:

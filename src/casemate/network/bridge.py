@@ -185,9 +185,8 @@ class Bridges:
             self._host.execute(*batch)
         except FileExistsError:
             # The kernel removes a dead namespace at its leisure: of a container that is started
-            # again at once, the pair of the last time may still be there.
-            if not self._delete(name):
-                raise
+            # again at once, the pair of the last time may still be there, or just be going.
+            self._delete(name)
             self._host.execute(*batch)
 
     def _settle(self, port: str, bridge: str) -> None:

@@ -48,9 +48,7 @@ def clean(engine: RunningEngine) -> Iterator[RunningEngine]:
     yield engine
     for container in engine.client.get("/containers/json?all=1"):
         engine.client.call("DELETE", f"/containers/{container['Id']}?force=1")
-    for image in engine.client.get("/images/json"):
-        if image["RepoTags"] != ["busybox:latest"]:
-            engine.client.call("DELETE", f"/images/{image['Id']}?force=1")
+    engine.remove_images_but("busybox:latest")
     for place in ("content/leases", "layers/ingest"):
         # Who left in the middle may not be noticed yet.
         eventually(lambda p=place: os.listdir(f"{engine.root}/{p}"), lambda left: not left)  # type: ignore[misc]

@@ -93,6 +93,10 @@ def test_an_image_comes_back_as_it_went(start_engine: Start, hub: str) -> None:
     )
     assert after["RepoDigests"] == [f"{hub}/team/box@{aux['Digest']}"]
     assert engine.says(f"{hub}/team/box:1") == "hello\n"
+    # Another repository does not have it, though the digest is known.
+    for verb, path in (("GET", "/json"), ("DELETE", "?force=1")):
+        with pytest.raises(NotFound):
+            engine.client.call(verb, f"/images/{hub}/foreign@{aux['Digest']}{path}")
     # Known by its digest as well, and pushed again unchanged under another name.
     assert engine.image(f"{hub}/team/box@{aux['Digest']}")["Id"] == before["Id"]
     engine.client.post(f"/images/{hub}/team/box:1/tag?repo={hub}/other/box&tag=2")
