@@ -37,17 +37,17 @@ def listing(lab: Lab, root: RootMount, *, new_api: bool, readonly: bool = False)
             *roots.mounted(root, str(lab.mount_place), new_api=new_api),
             *program(lab),
             *roots.entered(readonly=readonly),
-            step("exec", ("/box", "sh", "-c", "cd /; echo *; echo x > new && echo *"), ENV),
+            step("exec", ("/busybox", "sh", "-c", "cd /; echo *; echo x > new && echo *"), ENV),
         )
     )
 
 
 def program(lab: Lab) -> tuple[Step, ...]:
-    """Return the steps that bind busybox to /box."""
+    """Return the steps that bind busybox to /busybox."""
     return (
         step("open", "source", str(lab.root / "bin" / "busybox"), os.O_PATH),
         step("open_tree", "box", "source", "", OPEN_TREE_CLONE | AT_EMPTY_PATH),
-        step("target", "place", "root", "/box", 1, 0o755),
+        step("target", "place", "root", "/busybox", 1, 0o755),
         step("move_mount", "box", "place"),
     )
 
@@ -61,8 +61,8 @@ async def test_directories_may_have_any_name(lab: Lab, name: str, new_api: bool)
     client = await task.attach(OUTPUT)
     await task.start_plan(listing(lab, root, new_api=new_api))
     out, _ = await within(client.rest())
-    assert out == b"box in_one in_two\nbox in_one in_two new\n"
-    assert sorted(os.listdir(root.upper or "")) == ["box", "new"]
+    assert out == b"busybox in_one in_two\nbusybox in_one in_two new\n"
+    assert sorted(os.listdir(root.upper or "")) == ["busybox", "new"]
 
 
 @pytest.mark.parametrize("new_api", [True, False])
@@ -73,7 +73,7 @@ async def test_a_root_can_be_read_only(lab: Lab, new_api: bool) -> None:
     client = await task.attach(OUTPUT)
     await task.start_plan(listing(lab, root, new_api=new_api, readonly=True))
     out, err = await within(client.rest())
-    assert out == b"box in_one in_two\nsh: can't create new: Read-only file system\n" and not err
+    assert out == b"busybox in_one in_two\nsh: can't create new: Read-only file system\n" and not err
 
 
 @asynchronous
@@ -85,7 +85,7 @@ async def test_nothing_that_is_mounted_inside_is_seen_outside(lab: Lab) -> None:
     task = await lab.room()
     client = await task.attach(OUTPUT)
     await task.start_plan(listing(lab, layered(lab.place / "layers"), new_api=True))
-    await client.until(b"box")
+    await client.until(b"busybox")
     assert str(lab.mount_place) not in mounts().replace(before, "")
     await within(client.rest())
 

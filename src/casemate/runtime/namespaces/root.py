@@ -36,8 +36,9 @@ def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
 
 def _writable(root: RootMount) -> Iterator[str]:
     if root.upper is not None and root.work is not None:
-        yield f"upperdir={root.upper}"
-        yield f"workdir={root.work}"
+        # Of these two overlayfs takes a backslash for the escape that it is in the old call.
+        yield "upperdir=" + root.upper.replace("\\", "\\\\")
+        yield "workdir=" + root.work.replace("\\", "\\\\")
     if root.volatile:
         yield "volatile"
 
