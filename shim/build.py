@@ -1,7 +1,8 @@
 """Compile the shim into the package: ``python shim/build.py``.
 
-A static executable is used, not an extension module, so one wheel for each architecture serves every
-Python version. musl makes it small (about 90 kB) and quick to start; gcc with a static glibc works too.
+A static executable is used, not an extension module, so one wheel for each architecture serves
+every Python version. musl makes it small (about 110 kB) and quick to start; gcc with a static glibc
+works too.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ async def test_a_root_can_be_read_only(lab: Lab, new_api: bool) -> None:
     client = await task.attach(OUTPUT)
     await task.start_plan(listing(lab, root, new_api=new_api, readonly=True))
     out, err = await within(client.rest())
-    assert out == b"busybox in_one in_two\nsh: can't create new: Read-only file system\n" and not err
+    assert out == b"busybox in_one in_two\nsh: can't create new: Read-only file system\n"
+    assert not err
 
 
 @asynchronous

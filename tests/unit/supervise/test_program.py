@@ -44,7 +44,7 @@ def test_a_program_that_is_none_is_told(tmp_path: Path) -> None:
         before = len(os.listdir("/proc/self/fd"))
         with pytest.raises(Unavailable, match="cannot start a supervisor"):
             program.spawn(0)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(os.listdir("/proc/self/fd")) <= before
     finally:
         program.close()
 
