@@ -53,20 +53,24 @@ class RunningEngine:
     def start(self) -> None:
         """Start the engine and wait until it says that it serves."""
         ours, theirs = os.pipe()
-        command = [*self._prefix, sys.executable, "-m", "casemate.daemon"]
-        command += ["--root", self.root, "--run", self.run, "--ready-fd", str(theirs)]
-        with open(self._log, "ab") as log:
-            self.process = subprocess.Popen(
-                [*command, *self._options],
-                pass_fds=[theirs],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self.process = self.spawn(theirs)
         os.close(theirs)
         with os.fdopen(ours) as ready:
             said = ready.read()
         assert said == "ready\n", f"{said}\n{self.log()}"
+
+    def spawn(self, ready: int = -1) -> subprocess.Popen[bytes]:
+        """Start the process and let it be; ``ready`` is where it says that it serves."""
+        command = [*self._prefix, sys.executable, "-m", "casemate.daemon"]
+        command += ["--root", self.root, "--run", self.run, "--ready-fd", str(ready)]
+        with open(self._log, "ab") as log:
+            return subprocess.Popen(
+                [*command, *self._options],
+                pass_fds=[ready] if ready >= 0 else [],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def stop(self) -> None:
         """Ask the engine to leave, and wait."""
@@ -328,7 +332,7 @@ def busybox_tar() -> bytes:
 
 def remove_cgroups(name: str) -> None:
     """Remove the empty cgroups of an engine, in every hierarchy."""
-    for top in _hierarchies():
+    for top in hierarchies():
         path = f"{top}/{name}"
         for directory, _, _ in os.walk(path, topdown=False):
             try:
@@ -337,7 +341,7 @@ def remove_cgroups(name: str) -> None:
                 pass  # it has processes: the test that left them will say so
 
 
-def _hierarchies() -> Iterator[str]:
+def hierarchies() -> Iterator[str]:
     with open("/proc/self/mounts", encoding="utf-8") as file:
         for line in file:
             fields = line.split()

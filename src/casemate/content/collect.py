@@ -60,6 +60,18 @@ def collect(
     return Collected(blobs, freed_bytes)
 
 
+def clean(store: ContentStore) -> int:
+    """Remove what died with its process, leases and blobs without a name, and return how many.
+
+    Blobs that can be continued stay.
+    """
+    with holding(store.layout.gate, exclusive=True), naming("cannot remove what a crash left"):
+        leases = [path for path, _ in _entries(store.layout.leases)]
+        ingests = [path for path, _ in _entries(store.layout.ingests)]
+        unnamed = [path for path in ingests if os.path.basename(path).startswith("new-")]
+        return sum(remove_dead(path) for path in (*leases, *unnamed))
+
+
 def mark(roots: Iterable[Digest], edges: Edges) -> frozenset[Digest]:
     """Return the digests that can be reached from ``roots``, themselves included."""
     seen = set(roots)

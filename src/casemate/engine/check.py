@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from casemate.content import fsck as blobs
+from casemate.engine import run
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.images import collect
@@ -219,9 +220,7 @@ async def _cgroups(engine: Engine) -> _Found:
 
 def _removed(engine: Engine, path: str) -> _Mend:
     def remove() -> str:
-        leftover = engine.cgroup(path)
-        leftover.kill()
-        leftover.delete()
+        run.clear(engine.cgroup(path))
         return "removed"
 
     return remove

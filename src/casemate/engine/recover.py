@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
+from casemate.content import collect
 from casemate.engine import run
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
@@ -89,9 +90,14 @@ async def _follow(engine: Engine, record: Record, live: Live, shim: Shim) -> Non
         await _bury(engine, record, live, restarted=False)
         return
     else:
+        paused = record.state.status == "paused"
+        if not paused and cgroup.is_frozen():
+            # By a commit, whose engine did not live to let it go on.
+            with run.telling(f"the processes of container {record.name}"):
+                await in_thread(cgroup.thaw)
         engine.records.learn(
             record.id,
-            status="paused" if cgroup.is_frozen() else "running",
+            status="paused" if paused else "running",
             pid=started.pid,
             started_ns=started.at_ns,
             finished_ns=0,
@@ -116,8 +122,7 @@ async def _bury(engine: Engine, record: Record, live: Live, *, restarted: bool) 
     # It was being started: nothing of the workload has run, or its end would be written down.
     if cgroup:
         with run.telling(f"the cgroup of container {record.name}"):
-            await in_thread(cgroup.kill)
-            cgroup.delete()
+            await in_thread(lambda: run.clear(cgroup))
     engine.networking.leave(record)
     engine.records.learn(record.id, cgroup="", ports=())
 
@@ -156,9 +161,8 @@ def _sweep_cgroups(engine: Engine) -> None:
     owned = {record.state.cgroup for record in engine.records.all()}
     for path in reversed(cgroups.walk(engine.hierarchies, engine.settings.name)):
         if path not in owned and not any(o.startswith(f"{path}/") for o in owned):
-            leftover = engine.cgroup(path)
-            leftover.kill()
-            leftover.delete()
+            with run.telling(f"cgroup {path}"):
+                run.clear(engine.cgroup(path))
 
 
 def _sweep_files(engine: Engine) -> None:
@@ -175,4 +179,5 @@ def _sweep_layers(engine: Engine) -> None:
     empty_trash(engine)
     engine.snapshots.clean()
     engine.layers.clean()
+    collect.clean(engine.content)
     engine.stubs.clean()

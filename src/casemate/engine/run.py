@@ -111,6 +111,13 @@ async def remove_cgroup(cgroup: Cgroup) -> None:
             await in_thread(cgroup.delete)
 
 
+def clear(cgroup: Cgroup) -> None:
+    """Kill what is in a cgroup that nobody owns, and remove it; it may be there in part only."""
+    with contextlib.suppress(NotFound):
+        cgroup.kill()
+    cgroup.delete()
+
+
 @contextlib.contextmanager
 def telling(what: str) -> Iterator[None]:
     """Log what keeps ``what`` from being given back: fsck finds it, the rest goes on."""

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from casemate.content.collect import collect, mark
+from casemate.content.collect import clean, collect, mark
 from casemate.content.store import ContentStore
 from casemate.errors import FailedPrecondition
 from casemate.oci import digest as digests
@@ -212,3 +212,22 @@ def test_collections_and_a_writer_together_lose_nothing(store: ContentStore) -> 
     finally:
         stop.set()
         sweeper.join(10)
+
+
+def test_what_died_with_its_process_is_cleaned_and_nothing_else(store: ContentStore) -> None:
+    script = (
+        "import os, sys; from casemate.content.store import ContentStore;"
+        f" store = ContentStore({store.layout.root!r}); lease = store.lease();"
+        " store.ingest_unnamed(lease).write(b'half');"
+        " from casemate.oci import digest; store.ingest(lease, digest.of(b'whole'), 5).write(b'w');"
+        " os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert len(os.listdir(store.layout.leases)) == 1
+    with store.lease() as lease:
+        kept = store.put(lease, b"kept")
+        assert clean(store) == 2
+        assert len(os.listdir(store.layout.leases)) == 1
+    (unfinished,) = os.listdir(store.layout.ingests)
+    assert not unfinished.startswith("new-")  # it can be continued
+    assert store.has(kept)
