@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from casemate.daemon import instance_name
+from casemate.engine.paths import Paths
 from casemate.errors import NotFound
 from casemate.http.client import Client
 from casemate.http.framing import Demultiplexer
@@ -104,18 +106,21 @@ class RunningEngine:
             self.client.call("DELETE", f"/containers/{container['Id']}?force=1")
         for image in self.client.get("/images/json"):
             self.client.call("DELETE", f"/images/{image['Id']}?force=1")
-        info = self.client.get("/info")
+        self.remove_what_can_be_removed()
+
+    def remove_what_can_be_removed(self) -> None:
+        """Stop, whatever the state is, and leave nothing of it on the machine."""
+        name = instance_name(Paths(self.root, self.run))
         self.stop()
-        name = info["ID"]
-        for path in (f"{self.run}/layers",):
-            subprocess.run(["umount", "-R", path], check=False, capture_output=True)
+        kill_cgroups(name)
+        subprocess.run(["umount", "-R", f"{self.run}/layers"], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", f"{name}0"], check=False, capture_output=True)
         for family in ("inet", "bridge"):
             subprocess.run(
                 ["nft", "delete", "table", family, name], check=False, capture_output=True
             )
         remove_cgroups(name)
-        shutil.rmtree(os.path.dirname(self.root), ignore_errors=True)
+        shutil.rmtree(self.place, ignore_errors=True)
 
     # ---- shortcuts ----
 
@@ -328,6 +333,28 @@ def busybox_tar() -> bytes:
             info.size = len(text)
             archive.addfile(info, io.BytesIO(text.encode()))
     return buffer.getvalue()
+
+
+def kill_cgroups(name: str) -> None:
+    """Kill what is left in the cgroups of an engine, and wait until it is gone."""
+    deadline = time.monotonic() + 10
+    while pids := {
+        int(line)
+        for top in hierarchies()
+        for directory, _, _ in os.walk(f"{top}/{name}")
+        for line in _lines(f"{directory}/cgroup.procs")
+    }:
+        assert time.monotonic() < deadline, pids
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        select.select([], [], [], 0.01)
+
+
+def _lines(path: str) -> list[str]:
+    with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+        return file.read().split()
+    return []
 
 
 def remove_cgroups(name: str) -> None:

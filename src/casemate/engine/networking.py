@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Port, Record
-from casemate.errors import Error, InvalidArgument, NotFound, Unsupported
+from casemate.errors import AlreadyExists, Error, InvalidArgument, NotFound, Unsupported
 from casemate.linux import nftables
 from casemate.linux.netlink import Socket
 from casemate.network import binding, bridge, files, inside, ports
@@ -91,7 +91,12 @@ class Networking:
         if mode in ("none", "host"):
             return Joined()  # Docker discards published ports here as well
         network = self.find(mode)
-        endpoint = self.store.connect(network, record.id)
+        try:
+            endpoint = self.store.connect(network, record.id)
+        except AlreadyExists:
+            # Its place of the last run could not be given back: the disk was full, say.
+            self.leave(record)
+            endpoint = self.store.connect(network, record.id)
         try:
             published = binding.bind(publications, taken)
         except BaseException:

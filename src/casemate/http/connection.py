@@ -221,6 +221,8 @@ class Connection(asyncio.Protocol):
             return
         self._task = None
         self._reader = None
+        # What the handler did not want of the body keeps nobody from sending the next request.
+        self._body = Body(self._release, self._invite)
         if self._buffer or self._ended:
             self._next_request()
         if not self._task:

@@ -48,6 +48,19 @@ def test_a_connection_is_kept_until_it_is_told_to_close() -> None:
     assert said.count(b"Connection: close") == 1
 
 
+def test_a_large_body_that_nobody_wanted_does_not_stop_the_connection() -> None:
+    async def unread(request: Request) -> Response:
+        while not request.body.ended:
+            await asyncio.sleep(0)
+        return await ok(request)
+
+    body = bytes((1 << 20) + 5000)
+    first = HEAD_ONLY + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    said = run(exchanged(unread, first, GET % 2))
+    assert said.count(b"HTTP/1.1 200") == 2
+    assert said.endswith(b"/2")
+
+
 def test_old_clients_are_answered_in_their_way() -> None:
     async def streaming(request: Request) -> None:
         out = await request.exchange.begin(200, {})
