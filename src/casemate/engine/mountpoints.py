@@ -18,9 +18,8 @@ _PROPAGATIONS = frozenset({"private", "rprivate", *_SHARED, *_SLAVE})
 _MAX_SHARED = 16
 #: What changes nothing here: SELinux labels without SELinux, cached views of other systems.
 _IGNORED = frozenset({"z", "Z", "cached", "delegated", "consistent", "default", ""})
-#: What is never replaced: the walls are built upon it (CVE-2019-16884).
-_OWN = frozenset({"/proc", "/sys", "/dev"})
-#: What may be replaced below /proc: files that are only read, as LXCFS does. Source: runc, rootfs.
+#: What may be replaced of /proc, on which walls are built (CVE-2019-16884): files that are only
+#: read, as LXCFS does. Source: runc, rootfs.
 _PROC_FILES = frozenset(
     f"/proc/{name}"
     for name in (
@@ -185,6 +184,7 @@ def _bind_spec(spec: MountSpec, destination: str) -> MountPoint:
 
 
 def _tmpfs_spec(spec: MountSpec, destination: str) -> MountPoint:
+    _check_tmpfs(destination)
     options = spec.tmpfs_options or TmpfsOptions()
     if not 0 <= options.mode <= 0o7777 or options.size_bytes < 0:
         raise InvalidArgument(f"invalid tmpfs options: mode or size out of range: {destination}")
@@ -206,10 +206,16 @@ def _tmpfs_spec(spec: MountSpec, destination: str) -> MountPoint:
 def _tmpfs(host: HostConfig) -> Iterator[MountPoint]:
     for path, text in (host.tmpfs or {}).items():
         destination = _destination(path, path)
+        _check_tmpfs(destination)
         chosen = ["nosuid", "nodev", "noexec", "mode=1777"]
         for option in filter(None, text.split(",")):
             chosen = _with_option(chosen, option, destination)
         yield MountPoint(type="tmpfs", destination=destination, options=tuple(chosen))
+
+
+def _check_tmpfs(destination: str) -> None:
+    if destination == "/dev":
+        raise InvalidArgument("cannot mount a tmpfs over /dev: it is already one, with devices")
 
 
 def _with_option(chosen: list[str], option: str, destination: str) -> list[str]:
@@ -230,6 +236,6 @@ def _destination(path: str, text: str) -> str:
     clean = "/" + posixpath.normpath(path).lstrip("/")
     if clean == "/":
         raise InvalidArgument(f"invalid specification: destination can't be '/': {text[:200]!r}")
-    if clean in _OWN or (clean.startswith("/proc/") and clean not in _PROC_FILES):
+    if clean == "/proc" or (clean.startswith("/proc/") and clean not in _PROC_FILES):
         raise InvalidArgument(f"cannot mount over {clean[:200]}: the container needs its own")
     return clean

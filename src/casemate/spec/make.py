@@ -71,14 +71,16 @@ def process(options: Options, profile: Profile) -> Process:
 
 
 def _mounts(options: Options, profile: Profile) -> Iterator[Mount]:
-    """Yield the standard file systems without those that the user replaces, then the user's."""
+    """Yield the standard file systems without those that the user replaces, then the user's.
+
+    What the user mounts over /sys and /dev covers them: they are made all the same, since the walls
+    and the terminal are made of what is in them.
+    """
     replaced = {mount.destination for mount in options.mounts}
+    if "/proc" in replaced:
+        raise InvalidArgument("cannot mount over /proc: the container needs its own")
     for mount in profile.mounts:
-        if mount.destination in replaced:
-            if mount.destination in ("/proc", "/sys", "/dev"):
-                raise InvalidArgument(
-                    f"cannot mount over {mount.destination}: the container needs its own"
-                )
+        if mount.destination in replaced - {"/sys", "/dev"}:
             continue
         if mount.destination == "/dev/shm" and options.shm_bytes:
             kept = tuple(o for o in mount.options if not o.startswith("size="))

@@ -161,6 +161,16 @@ def test_what_the_engine_mounts_can_be_replaced(engine: RunningEngine, tmp_path:
     assert engine.says("busybox", "ls", "/dev/shm", Binds=[f"{tmp_path}:/dev/shm"]) == "hosts\n"
 
 
+def test_the_hosts_sys_and_dev_can_cover_the_containers(engine: RunningEngine) -> None:
+    script = "ls -d /dev/loop-control /sys/fs/cgroup/*; touch /sys/new; ls /sys/firmware"
+    said = engine.says(
+        "busybox", "sh", "-c", f"{{ {script}; }} 2>&1", Binds=["/dev:/dev", "/sys:/sys:ro"]
+    )
+    assert "/dev/loop-control\n" in said
+    assert all(f"/sys/fs/cgroup/{name}\n" in said for name in os.listdir("/sys/fs/cgroup"))
+    assert said.endswith("/sys/new: Read-only file system\n")  # and what is masked is empty
+
+
 def test_inspect_tells_what_is_mounted(engine: RunningEngine, tmp_path: Path) -> None:
     id_ = engine.create("busybox", "true", Binds=[f"{tmp_path}:/in:ro"], Tmpfs={"/t": ""})
     bind, tmpfs = engine.inspect(id_)["Mounts"]
@@ -189,9 +199,9 @@ def test_inspect_tells_what_is_mounted(engine: RunningEngine, tmp_path: Path) ->
         ({"Binds": ["name:/a"]}, Unsupported, "named volumes"),
         ({"Binds": ["/tmp:/proc"]}, InvalidArgument, "needs its own"),
         ({"Binds": ["/tmp://proc"]}, InvalidArgument, "needs its own"),
-        ({"Binds": ["/tmp:/x/../sys"]}, InvalidArgument, "needs its own"),
+        ({"Binds": ["/tmp:/x/../proc"]}, InvalidArgument, "needs its own"),
+        ({"Tmpfs": {"/dev": ""}}, InvalidArgument, "already one"),
         ({"Binds": ["/tmp:/proc/self"]}, InvalidArgument, "needs its own"),
-        ({"Tmpfs": {"/dev": ""}}, InvalidArgument, "needs its own"),
         ({"Tmpfs": {"/t": "bogus"}}, InvalidArgument, "invalid tmpfs option"),
         ({"Tmpfs": {"/t": "size=1m,lowerdir=/"}}, InvalidArgument, "invalid tmpfs option"),
         ({"Mounts": [{"Type": "volume", "Target": "/a"}]}, Unsupported, "mount type 'volume'"),
