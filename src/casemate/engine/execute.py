@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import secrets
 
@@ -13,8 +12,8 @@ from casemate.engine import attach as attaching
 from casemate.engine import translate
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
-from casemate.engine.launch import NotStarted
 from casemate.engine.live import Exec, ExecConfig, Live
+from casemate.engine.notstarted import EXEC, NotStarted, explained
 from casemate.engine.records import Record
 from casemate.engine.rooms import attach as attach_steps
 from casemate.engine.terminal import resized
@@ -127,25 +126,9 @@ async def _started(shim: Shim, exec_: Exec, plan: Plan) -> Started:
     try:
         return await shim.execute(exec_.number, plan.whole_file())
     except StepFailed as failure:
-        raise _explained(failure, plan) from failure
+        raise explained(failure, plan, EXEC, 126) from failure
     except Gone as error:
         raise Conflict(f"container {exec_.container} is not running") from error
-
-
-def _explained(failure: StepFailed, plan: Plan) -> NotStarted:
-    """Return the failure of a step in Docker's words."""
-    prefix = "OCI runtime exec failed: exec failed: unable to start container process: "
-    item = plan.inside[failure.number] if failure.number < len(plan.inside) else None
-    reason = os.strerror(failure.code).lower()
-    if item and item.op == "exec":
-        name = failure.about
-        if failure.code == errno.ENOENT and "/" not in name:
-            return NotStarted(f'{prefix}exec: "{name}": executable file not found in $PATH', 127)
-        code = 127 if failure.code in (errno.ENOENT, errno.ENOTDIR) else 126
-        return NotStarted(f'{prefix}exec: "{name}": {reason}', code)
-    if item and item.op == "chdir":
-        return NotStarted(f'{prefix}chdir to cwd ("{failure.about}") failed: {reason}', 126)
-    return NotStarted(f"{prefix}step {failure.number}: {failure.message.lower()}", 126)
 
 
 async def _follow(engine: Engine, record: Record, shim: Shim, exec_: Exec) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import AsyncIterator
 
@@ -14,23 +13,16 @@ from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
 from casemate.engine.networking import Joined
+from casemate.engine.notstarted import START, NotStarted, explained
 from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
 from casemate.engine.translate import hostname_of
-from casemate.errors import Conflict, FailedPrecondition, InvalidArgument, from_os
+from casemate.errors import Conflict, FailedPrecondition, from_os
 from casemate.network.binding import Ours
 from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
 from casemate.walls.resources import limits
-
-
-class NotStarted(InvalidArgument):
-    """The container was not started; ``exit_code`` is what a shell would say: 127, 126, 125."""
-
-    def __init__(self, message: str, exit_code: int, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.exit_code = exit_code
 
 
 async def start(engine: Engine, record: Record) -> None:
@@ -74,19 +66,32 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         left = undo.enter_context(contextlib.ExitStack())
         left.callback(engine.networking.leave, record)
         _write_files(engine, record, joined)
-        room = await engine.rooms.take(
-            bundle.plan,
-            record.fixed.host.cgroup_parent,
-            fresh=any(point.type == "bind" for point in record.fixed.mounts),
-        )
         try:
-            await _enter(engine, record, live, room, bundle, joined)
-        except BaseException:
-            await discard(room)
-            live.shim, live.released, live.cgroup = None, None, ""
-            raise
+            await _in_room(engine, record, live, bundle, joined)
+        except StepFailed as failure:
+            raise explained(failure, bundle.plan, START, 125) from failure
+        except Gone as error:
+            raise NotStarted(
+                f"cannot start container {record.name}: its supervisor ended", 125
+            ) from error
         left.pop_all()
         engine.rooms.refill()
+
+
+async def _in_room(
+    engine: Engine, record: Record, live: Live, bundle: Bundle, joined: Joined
+) -> None:
+    room = await engine.rooms.take(
+        bundle.plan,
+        record.fixed.host.cgroup_parent,
+        fresh=any(point.type == "bind" for point in record.fixed.mounts),
+    )
+    try:
+        await _enter(engine, record, live, room, bundle, joined)
+    except BaseException:
+        await discard(room)
+        live.shim, live.released, live.cgroup = None, None, ""
+        raise
 
 
 async def _enter(
@@ -152,36 +157,8 @@ async def _released(engine: Engine, record: Record, plan: Plan, room: Room) -> S
         with contextlib.suppress(FileNotFoundError):
             os.unlink("exit", dir_fd=state)
         return await room.shim.start(plan.start_file(), state)
-    except StepFailed as failure:
-        raise explained(failure, plan) from failure
-    except Gone as error:
-        raise NotStarted(
-            f"cannot start container {record.name}: its supervisor ended", 125
-        ) from error
     finally:
         os.close(state)
-
-
-def explained(failure: StepFailed, plan: Plan) -> NotStarted:
-    """Return the failure of a step in Docker's words, with the step that failed."""
-    steps = plan.inside if failure.number < len(plan.inside) else plan.ahead
-    item = steps[failure.number] if failure.number < len(steps) else None
-    prefix = "failed to create task for container: "
-    if item and item.op == "exec":
-        name = failure.about
-        if failure.code == errno.ENOENT and "/" not in name:
-            return NotStarted(f'{prefix}exec: "{name}": executable file not found in $PATH', 127)
-        reason = os.strerror(failure.code).lower()
-        code = 127 if failure.code in (errno.ENOENT, errno.ENOTDIR) else 126
-        return NotStarted(f'{prefix}exec: "{name}": {_docker_reason(reason)}', code)
-    shown = f"step {failure.number} ({item.op if item else '?'})"
-    hint = "casemate plan shows the steps" if item else None
-    return NotStarted(f"{prefix}{shown}: {failure.message.lower()}", 125, hint)
-
-
-def _docker_reason(reason: str) -> str:
-    # Docker's clients look for these very words to choose their exit code.
-    return {"is a directory": "is a directory: permission denied"}.get(reason, reason)
 
 
 def _failed(engine: Engine, record: Record, live: Live, error: BaseException) -> None:
