@@ -143,6 +143,11 @@ class Terminal:
         flags: int = termios.tcgetattr(self._theirs)[3]
         return not flags & (termios.ECHO | termios.ICANON)
 
+    def waiting_input(self) -> int:
+        """Return how many bytes are typed at the terminal and not read by the command."""
+        answer = fcntl.ioctl(self._theirs, termios.FIONREAD, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
+
     def wait(self) -> int:
         """Read to the end and return the exit code."""
         deadline = time.monotonic() + LIMIT_S

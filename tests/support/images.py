@@ -23,7 +23,10 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
-def tar(files: Mapping[str, bytes | str], *more: tarfile.TarInfo) -> bytes:
+Entry = tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]
+
+
+def tar(files: Mapping[str, bytes | str], *more: Entry) -> bytes:
     """Return a tar with ``files`` by name, a text value being the target of a link."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -38,9 +41,16 @@ def tar(files: Mapping[str, bytes | str], *more: tarfile.TarInfo) -> bytes:
             else:
                 info.size = len(content)
                 archive.addfile(info, io.BytesIO(content))
-        for info in more:
-            archive.addfile(info)
+        for entry in more:
+            info, data = entry if isinstance(entry, tuple) else (entry, b"")
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+def program(name: str, text: str) -> Entry:
+    """Return an entry that is a script."""
+    return member(name, tarfile.REGTYPE, mode=0o755), text.encode()
 
 
 def member(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:

@@ -31,7 +31,7 @@ def traces(engine: RunningEngine, name: str) -> dict[str, list[str]]:
         "mounts": _mounts(f"{engine.root}/"),
         "cgroups": _cgroups(name),
         "interfaces": _interfaces(f"{name}0"),
-        "processes": supervisors(),
+        "processes": supervisors(engine.root),
         "containers": _names(f"{engine.root}/containers"),
         "snapshots": [n for n in _names(f"{engine.root}/snapshots") if not n.startswith(".")],
         "unfinished": [
@@ -43,8 +43,11 @@ def traces(engine: RunningEngine, name: str) -> dict[str, list[str]]:
     return {kind: one for kind, one in found.items() if one}
 
 
-def supervisors() -> list[str]:
-    """Return the living descendants of this process that belong to containers."""
+def supervisors(root: str) -> list[str]:
+    """Return the living descendants of this process that belong to containers.
+
+    Those of living engines with another root than ``root`` are in use and left out.
+    """
     children: dict[int, list[int]] = {}
     names: dict[int, str] = {}
     for entry in os.listdir("/proc"):
@@ -57,10 +60,19 @@ def supervisors() -> list[str]:
     found, pending = [], [os.getpid()]
     while pending:
         for pid in children.get(pending.pop(), []):
+            if _is_another_engine(pid, root):
+                continue
             pending.append(pid)
             if names[pid].startswith("casemate-"):
                 found.append(f"{pid} {names[pid]}")
     return found
+
+
+def _is_another_engine(pid: int, root: str) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", encoding="utf-8") as file:
+        words = file.read().split("\0")
+        return "casemate.daemon" in words and root not in words
+    return False
 
 
 def bury() -> None:
