@@ -37,6 +37,8 @@ async def start(engine: Engine, record: Record) -> None:
             return
         if record.state.status == "paused":
             raise Conflict("cannot start a paused container, try unpause instead")
+        if live.removals:
+            raise Conflict("container is marked for removal and cannot be started")
         if record.state.status in ("removing", "dead"):
             raise FailedPrecondition(
                 f"container {record.name} is {record.state.status} and cannot be started"

@@ -65,6 +65,8 @@ class Live:
         loop = asyncio.get_running_loop()
         #: Done with the exit code at the end of the present or next run; renewed at each start.
         self.exit: asyncio.Future[int] = loop.create_future()
+        #: How many are about to remove it; meanwhile it cannot be started.
+        self.removals = 0
         self.removed: asyncio.Future[int] = loop.create_future()
         #: Done when the last run has given everything back; None before the first.
         self.released: asyncio.Future[None] | None = None

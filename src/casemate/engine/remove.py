@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
+from casemate.engine.live import Live
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.engine.times import time_of
 from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
+from casemate.supervise.connection import Gone
 
 
 async def remove(engine: Engine, record: Record, *, force: bool = False) -> None:
@@ -20,19 +22,27 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
     With ``force`` it is no error when it vanishes meanwhile.
     """
     live = engine.live(record.id)
-    if engine.current(record).active:
-        if not force:
+    live.removals += 1  # from here on nobody starts it
+    try:
+        while not await _removed(engine, record, live, force=force):
+            await _kill(live)
+    finally:
+        live.removals -= 1
+
+
+async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -> bool:
+    """Remove the container unless it runs: that is a Conflict, or False with ``force``."""
+    async with live.lock:
+        if force and engine.records.get(record.id) is None:
+            return True  # it was to vanish at its end, and somebody has made it end
+        record = engine.current(record)
+        if record.active:
+            if force:
+                return False
             raise Conflict(
                 f'cannot remove container "{record.name}": container is running: stop the'
                 " container before removing or force remove"
             )
-        await _kill(engine, record)
-    async with live.lock:
-        if force and engine.records.get(record.id) is None:
-            return  # it was to vanish at its end, and somebody has made it end
-        record = engine.current(record)
-        if record.active:
-            raise Conflict(f'cannot remove container "{record.name}": it was started again')
         _take_away(engine, record)
         code = record.state.exit_code
         live.drop_clients()
@@ -42,16 +52,17 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
             future.set_result(code)
     engine.events.publish("container", "destroy", record.id, attributes(record))
     engine.background(in_thread(lambda: empty_trash(engine)))
+    return True
 
 
-async def _kill(engine: Engine, record: Record) -> None:
-    live = engine.live(record.id)
+async def _kill(live: Live) -> None:
+    ended = live.exit
     if live.shim:
         try:
             await live.shim.kill(0, 9)
-        except (OSError, NotFound):
+        except (OSError, NotFound, Gone):
             pass  # it has just ended by itself
-        await asyncio.shield(live.exit)
+    await asyncio.shield(ended)
 
 
 def _take_away(engine: Engine, record: Record) -> None:

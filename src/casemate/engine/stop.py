@@ -31,14 +31,14 @@ async def stop(
     number = signal_number(signal or config.stop_signal or "TERM")
     if timeout_s is None:
         timeout_s = _STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
-    live = engine.live(record.id)
+    ended = engine.live(record.id).exit
     await _send(engine, record, number)
     try:
         async with asyncio.timeout(None if timeout_s < 0 else timeout_s):
-            await asyncio.shield(live.exit)
+            await asyncio.shield(ended)
     except TimeoutError:
         await _send(engine, record, _KILL)
-        await asyncio.shield(live.exit)
+        await asyncio.shield(ended)
     engine.events.publish("container", "stop", record.id, attributes(record))
     return True
 
@@ -50,12 +50,12 @@ async def kill(engine: Engine, record: Record, signal: str = "") -> None:
         raise Conflict(
             f"cannot kill container: {record.name}: container {record.id} is not running"
         )
-    live = engine.live(record.id)
+    ended = engine.live(record.id).exit
     await _send(engine, record, number)
     detail = {**attributes(record), "signal": str(number)}
     engine.events.publish("container", "kill", record.id, detail)
     if number == _KILL:
-        await asyncio.shield(live.exit)
+        await asyncio.shield(ended)
 
 
 async def _send(engine: Engine, record: Record, number: int) -> None:

@@ -29,6 +29,7 @@ class Scripted:
         self._thread = threading.Thread(target=self._run, args=(scripts,))
         self.origin = Origin("http", "127.0.0.1", self._listener.getsockname()[1])
         self.done = threading.Event()
+        self.one_closed = threading.Event()
         self._thread.start()
 
     def _run(self, scripts: tuple[Script, ...]) -> None:
@@ -39,6 +40,7 @@ class Scripted:
                     script(connection)
                 except OSError:
                     pass
+            self.one_closed.set()
 
     def close(self) -> None:
         self.done.set()
@@ -168,7 +170,7 @@ def test_a_connection_that_the_server_closed_is_not_used(
 ) -> None:
     server = scripted(reply(OK), reply(OK))
     assert get(connections, server) == (200, b"ok")
-    # The script has ended: its end of the first connection is closed.
+    assert server.one_closed.wait(5)
     assert get(connections, server) == (200, b"ok")
 
 
