@@ -6,8 +6,8 @@ import re
 
 from architecture.sources import ROOT, tracked
 
-#: Paths of the machine on which somebody happened to work.
-MACHINE = re.compile(rb"(?<![\w.{}/-])/(?:work|farm)/\w|/root/\.\w|/home/[a-z]+/(?!x)")
+#: Paths of the machine on which somebody happens to work.
+MACHINE = re.compile(rb"/root/\.\w|/home/[a-z]+/(?!x)|" + re.escape(bytes(ROOT)) + rb"\b")
 #: Left over from a merge, or from a thought.
 LEFTOVERS = re.compile(rb"^(?:<{7} |>{7} |={7}$)|\b(?:FIXME|HACK)\b", re.M)
 #: These hold the patterns.

@@ -169,10 +169,10 @@ def test_cve_2015_3629_links_that_are_planted_before_a_restart(
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    plant = f"mv /a /b; ln -s {sentinel.path} /a; rm -rf /work; ln -s {sentinel.path}/deep /work"
+    plant = f"mv /a /b; ln -s {sentinel.path} /a; rm -rf /place; ln -s {sentinel.path}/deep /place"
     id_ = engine.run_container(
-        load(), "sh", "-c", f"{plant}; echo x > /a/planted; echo x > /work/planted",
-        Binds=[f"{shared}:/a/here", f"{shared}:/deep/place"], WorkingDir="/work/sub",
+        load(), "sh", "-c", f"{plant}; echo x > /a/planted; echo x > /place/planted",
+        Binds=[f"{shared}:/a/here", f"{shared}:/deep/place"], WorkingDir="/place/sub",
     )  # fmt: skip
     for _ in range(2):
         engine.wait(id_)
