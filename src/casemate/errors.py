@@ -1,4 +1,4 @@
-"""The error classes of casemate, and what each one means to HTTP, gRPC and the shell.
+"""The error classes of casemate, and what each one means to HTTP and the shell.
 
     Error
     ├── NotFound            the named object does not exist
@@ -98,22 +98,6 @@ HTTP_STATUS: dict[type[Error], int] = {
     Aborted: 499,
     DataLoss: 500,
     Internal: 500,
-}
-
-# Source: grpc/grpc doc/statuscodes.md.
-GRPC_CODE: dict[type[Error], int] = {
-    NotFound: 5,
-    AlreadyExists: 6,
-    InvalidArgument: 3,
-    FailedPrecondition: 9,
-    Conflict: 10,
-    PermissionDenied: 7,
-    Unauthenticated: 16,
-    Unavailable: 14,
-    Unsupported: 12,
-    Aborted: 1,
-    DataLoss: 15,
-    Internal: 13,
 }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 import msgspec
 
@@ -30,6 +31,7 @@ from casemate.engine.logs import Wanted
 from casemate.engine.model import CreateRequest, HostConfig
 from casemate.engine.records import Record
 from casemate.engine.terminal import check_size
+from casemate.engine.threads import in_thread
 from casemate.engine.times import time_of
 from casemate.errors import InvalidArgument
 from casemate.http.message import Response
@@ -48,7 +50,15 @@ async def _list(call: Call) -> Response:
         limit=request.number("limit"),
         filters=filters(call),
     )
-    return reply([inspect.line(call.engine, record, size=size) for record in found])
+    lines = [inspect.line(call.engine, record) for record in found]
+    return reply(await _with_sizes(call, found, lines) if size else lines)
+
+
+async def _with_sizes(
+    call: Call, records: list[Record], documents: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    sizes = await in_thread(lambda: [inspect.sizes(call.engine, record) for record in records])
+    return [document | size for document, size in zip(documents, sizes, strict=True)]
 
 
 async def _create(call: Call) -> Response:
@@ -64,8 +74,11 @@ async def _create(call: Call) -> Response:
 
 
 async def _inspect(call: Call) -> Response:
-    size = call.request.flag("size")
-    return reply(inspect.whole(call.engine, _record(call), size=size))
+    record = _record(call)
+    document = inspect.whole(call.engine, record)
+    if call.request.flag("size"):
+        (document,) = await _with_sizes(call, [record], [document])
+    return reply(document)
 
 
 async def _start(call: Call) -> Response:

@@ -171,7 +171,7 @@ async def _containers(engine: Engine) -> _Found:
         if name not in ids:
             found[Problem(kind, name, "no container owns it")] = _erased(engine, name)
     for record in engine.records.all():
-        if not os.path.isdir(f"{engine.paths.root}/snapshots/{record.id}"):
+        if not engine.snapshots.has(record.id):
             found[Problem("container", record.name, "its writable layer is gone")] = None
         if record.fixed.image and not engine.content.has(record.fixed.image):
             what = f"its image {record.fixed.image} is gone"

@@ -47,7 +47,9 @@ def _usage(engine: Engine) -> dict[str, Any]:
             }
             for image in stored
         ],
-        "Containers": [inspect.line(engine, record, size=True) for record in records],
+        "Containers": [
+            inspect.line(engine, record) | inspect.sizes(engine, record) for record in records
+        ],
         "Volumes": [],
         "BuildCache": [],
         "BuilderSize": 0,

@@ -16,10 +16,8 @@ from casemate.engine.networking import mode_of
 from casemate.engine.records import MountPoint, Port, Record
 from casemate.errors import NotFound
 
-_STATES = {"running": "Up", "paused": "Up", "exited": "Exited", "dead": "Dead"}
 
-
-def whole(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any]:
+def whole(engine: Engine, record: Record) -> dict[str, Any]:
     """Return everything about the container."""
     directory = engine.paths.container(record.id)
     host = msgspec.to_builtins(record.fixed.host)
@@ -52,7 +50,7 @@ def whole(engine: Engine, record: Record, *, size: bool = False) -> dict[str, An
         "NetworkSettings": _networks(engine, record),
         "Cgroup": record.state.cgroup,
     }
-    return document | (_sizes(engine, record) if size else {})
+    return document
 
 
 def _state(record: Record) -> dict[str, Any]:
@@ -176,7 +174,7 @@ def _port_map(record: Record) -> dict[str, Any]:
     return ports
 
 
-def line(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any]:
+def line(engine: Engine, record: Record) -> dict[str, Any]:
     """Return the container as one line of a list."""
     mode = mode_of(record.fixed.host, record.fixed.config)
     place = engine.networking.endpoint(record.id) if record.active else None
@@ -197,11 +195,14 @@ def line(engine: Engine, record: Record, *, size: bool = False) -> dict[str, Any
         },
         "Mounts": [_mount(point) for point in record.fixed.mounts],
     }
-    return document | (_sizes(engine, record) if size else {})
+    return document
 
 
-def _sizes(engine: Engine, record: Record) -> dict[str, int]:
-    """Return the bytes that the container wrote, and those of its root; none when it goes."""
+def sizes(engine: Engine, record: Record) -> dict[str, int]:
+    """Return the bytes that the container wrote, and those of its root; none when it goes.
+
+    Looks at every file that it wrote: not for the event loop.
+    """
     try:
         written = engine.snapshots.usage(record.id)
         return {"SizeRw": written, "SizeRootFs": written + image_size(engine, record)}

@@ -10,12 +10,13 @@ from casemate.engine.rooms import attach
 
 
 def planned(engine: Engine, request: CreateRequest) -> Bundle:
-    """Return the bundle of the container that ``request`` would make. Raises as ``create``."""
+    """Return the bundle of the container that ``request`` would make. Raises as ``create``.
+
+    The last name of a cgroup is really chosen when the room is made, before it is a container's.
+    """
     record = describe(engine, request)
-    view = engine.snapshots.view(record.fixed.layers)
-    identity = identify(engine, record, view)
-    directory = f"{engine.paths.root}/snapshots/{record.id}"
-    root = view._replace(upper=f"{directory}/upper", work=f"{directory}/work")
+    identity = identify(engine, record, engine.snapshots.view(record.fixed.layers))
+    root = engine.snapshots.planned(record.id, record.fixed.layers)
     cgroup = f"{engine.settings.name}/{record.id}"
     bundle = make_bundle(engine, record, root, identity, cgroup)
     return bundle._replace(plan=bundle.plan._replace(outside=attach(engine.cgroup(cgroup))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 
 from casemate.engine.create import attributes
@@ -90,7 +91,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
         if not _matches(record, filters):
             continue
         try:
-            size = engine.snapshots.usage(record.id)
+            size = await in_thread(functools.partial(engine.snapshots.usage, record.id))
             await remove(engine, record)
         except (Conflict, NotFound):
             continue  # started or removed by somebody else meanwhile

@@ -151,6 +151,14 @@ class Snapshotter:
         path = self._path(key)
         return self._writable(path, self._lower(self._image(self._layers(key))))
 
+    def planned(self, key: str, layers: Sequence[Digest]) -> RootMount:
+        """Return the mount that ``prepare`` would, and make nothing but the layers mountable."""
+        return self._writable(self._path(key), self._lower(self._image(tuple(layers))))
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is a writable layer ``key``."""
+        return os.path.isdir(self._path(key))
+
     def view(self, layers: Sequence[Digest]) -> RootMount:
         """Return the mount of an image without a writable layer."""
         lower = self._lower(self._image(tuple(layers)))
