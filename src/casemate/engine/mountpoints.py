@@ -84,7 +84,7 @@ def make_sources(host: HostConfig) -> None:
     """Make the directories that ``-v`` names and that are not there, as Docker does, and those
     that ``--mount`` says to make. Raises Error.
     """
-    wanted = [text.split(":")[0] for text in host.binds or ()]
+    wanted = [point.source for point in _binds(host)]
     wanted += [
         m.source for m in host.mounts or () if m.bind_options and m.bind_options.create_mountpoint
     ]
