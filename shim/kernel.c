@@ -35,14 +35,26 @@ int open_in_root(int dir, const char *path, u64 flags, u64 resolve)
 	return -1;
 }
 
+/* linux/mount.h: struct mount_attr. */
+struct attributes {
+	u64 set, clear, propagation, userns_fd;
+};
+
+static int set_attributes(int fd, struct attributes a, bool recursive)
+{
+	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &a,
+		       sizeof(a));
+}
+
 int mount_attr(int fd, u64 set, u64 clear, u64 propagation, bool recursive)
 {
-	struct {
-		u64 set, clear, propagation, userns_fd;
-	} attr = { set, clear, propagation, 0 };
+	return set_attributes(fd, (struct attributes){ set, clear, propagation, 0 }, recursive);
+}
 
-	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attr,
-		       sizeof(attr));
+int mount_idmap(int fd, int userns, bool recursive)
+{
+	return set_attributes(fd, (struct attributes){ 0x100000 /* MOUNT_ATTR_IDMAP */, 0, 0, userns },
+			      recursive);
 }
 
 int pidfd_of(pid_t pid)

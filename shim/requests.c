@@ -15,8 +15,9 @@ static void close_all(const int *fds, int count)
 
 /* Makes the ends of standard input, output and error for the process, and keeps ours. A terminal is made by
  * the room itself; until then the null device is in its place. */
-static int open_stdio(struct process *p, unsigned flags, int theirs[3])
+static int open_stdio(struct process *p, const struct plan_header *head, int theirs[3])
 {
+	unsigned flags = head->flags;
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 };
 	bool ok;
 
@@ -32,6 +33,10 @@ static int open_stdio(struct process *p, unsigned flags, int theirs[3])
 		     (err[1] = fcntl(out[1], F_DUPFD_CLOEXEC, 0)) >= 0;
 	else
 		ok = ok && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0;
+	/* Inside of a user namespace the room could not do this. */
+	for (int i = 0; ok && head->owner && !p->tty && i < 3; i++)
+		ok = (int[]){ in[1], out[1], err[1] }[i] < 0 ||
+		     fchown((int[]){ in[1], out[1], err[1] }[i], head->owner, -1) == 0;
 	int error = ok ? 0 : -errno;
 	memcpy(theirs, (int[]){ in[0], out[1], err[1] }, 3 * sizeof(int));
 	p->in = in[1];
@@ -51,15 +56,27 @@ static int release(struct process *p, const struct plan *plan, int plan_fd, cons
 {
 	int fds[MAX_FDS] = { plan_fd };
 
-	if (nregs > MAX_FDS - 4 || nregs > REGISTERS)
+	if (nregs > PASSED)
 		return -E2BIG;
-	int error = open_stdio(p, plan->head->flags, fds + 1);
+	int error = open_stdio(p, plan->head, fds + 1);
 	if (nregs)
 		memcpy(fds + 4, regs, nregs * sizeof(int));
 	if (!error && wire_send(p->setup, &(struct message){ REQ_START, p->id, 0, 0 }, NULL, 0, fds,
 				4 + nregs) < 0)
 		error = -errno;
 	close_all(fds + 1, 3);
+	return error;
+}
+
+/* Sends the room what came with the plan, and what the outside steps have made; that is closed here. */
+static int release_made(struct process *p, const struct plan *plan, int plan_fd, struct scene *s, int nregs)
+{
+	int held = nregs, error = 0;
+
+	while (held < PASSED && s->reg[held] >= 0)
+		held++;
+	error = release(p, plan, plan_fd, s->reg, held);
+	close_all(s->reg + nregs, REGISTERS - nregs);
 	return error;
 }
 
@@ -124,15 +141,16 @@ static void start(struct engine *e, const int *fds, int nfds)
 		return;
 	}
 	error = run_outside(&plan, p->pid, fds + 2, nfds - 2, &s);
+	s.part = PART_BEFORE;
 	if (error == 0) {
-		s = (struct scene){ .about = "state directory" };
+		s.about = "state directory";
 		error = open_state(fds[1]);
 	}
 	if (error == 0) {
 		if (plan.head->flags & PLAN_LOG)
 			log_open(&p->log, self.state, plan.head->log_bytes, plan.head->log_files);
 		s.about = "streams";
-		error = release(p, &plan, fds[0], fds + 2, nfds - 2);
+		error = release_made(p, &plan, fds[0], &s, nfds - 2);
 	}
 	if (error < 0)
 		process_failed(p, error, &s);
@@ -146,21 +164,11 @@ static int exec_room(struct process *p)
 		nonblocking(p->setup);
 		return 1;
 	}
-	/* Only children are born into the namespace; back again, so that no other child is. */
-	int own = pidfd_of(getpid());
-	if (own < 0)
-		return -errno;
-	int error = syscall(SYS_setns, self.main_pidfd, CLONE_NEWPID) < 0 ? -errno : 0;
-	if (!error) {
-		p->pid = room_open(0, NULL, &p->setup);
-		error = p->pid < 0 ? p->pid : 0;
-		if (syscall(SYS_setns, own, CLONE_NEWPID) < 0)
-			abort(); /* relays would be born inside */
-	}
-	close(own);
-	if (!error)
-		nonblocking(p->setup);
-	return error;
+	p->pid = room_open_among(self.main_pidfd, 0, NULL, &p->setup);
+	if (p->pid < 0)
+		return p->pid;
+	nonblocking(p->setup);
+	return 0;
 }
 
 static void exec(struct engine *e, u32 id, const int *fds, int nfds)

@@ -71,7 +71,7 @@ enum event {
 };
 
 /* Which list of a plan a failing step is in. */
-enum part { PART_START, PART_OUTSIDE, PART_AHEAD };
+enum part { PART_START, PART_OUTSIDE, PART_AHEAD, PART_BEFORE };
 
 enum attach { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_FRAMED = 8 };
 
@@ -90,18 +90,22 @@ void wire_leave(struct baggage *b); /* closes the descriptors */
 int wire_pair(int pair[2]);
 void wire_name_senders(int sock);
 
-/* ---- steps.c: plans ---- */
+/* ---- steps.c: plans ----
+ * The steps are in steps_mount.c, steps_process.c, steps_user.c and steps_landlock.c. */
 
-/* A plan as a file: this header, the outside steps, the inside steps. */
+/* A plan as a file: this header, the outside steps, the inside steps. The first PASSED registers come with
+ * the plan or are written by its outside steps; the room gets them. */
 struct plan_header {
 	u32 magic, version;
 	u32 outside_size, inside_size;
 	u32 flags;     /* enum plan_flags */
 	u32 log_files; /* how many rotated logs to keep beside the current one */
 	u64 log_bytes; /* rotate when the log is larger; 0: never */
+	u32 owner;     /* user id, on the host, that the standard streams belong to */
+	u32 unused;
 };
 
-enum { PLAN_MAGIC = 0x4e504d43, PLAN_VERSION = 1, REGISTERS = 64 };
+enum { PLAN_MAGIC = 0x4e504d43, PLAN_VERSION = 2, REGISTERS = 192, PASSED = 64 };
 enum plan_flags {
 	PLAN_TTY = 1,
 	PLAN_STDIN = 2,	     /* stdin stays open for attached clients */
@@ -118,7 +122,7 @@ struct cursor {
 struct scene {
 	int reg[REGISTERS];
 	int setup;	   /* room: the socket to the supervisor */
-	pid_t child;	   /* outside: the room that waits */
+	pid_t child;	   /* outside: the room that waits; 0 in the room */
 	enum part part;	   /* which list is run */
 	u32 index;	   /* of the step in its list */
 	const char *about; /* what the failing step was about */
@@ -186,7 +190,16 @@ typedef int step_fn(struct cursor *c, struct scene *s);
 	X(pty, "wrnn")         \
 	X(keyring, "")         \
 	X(init, "")            \
-	X(exec, "vv")
+	X(exec, "vv")          \
+	X(fsconfig_fd, "rsr")  \
+	X(idmapped, "rrn")     \
+	X(id_maps, "ss")       \
+	X(namespace, "ws")     \
+	X(own_root, "")        \
+	X(tree_from, "wrs")    \
+	X(landlock, "wnnn")    \
+	X(landlock_allow, "rsn") \
+	X(landlock_enter, "r")
 
 #define DECLARE(name, operands) step_fn step_##name;
 STEPS(DECLARE)
@@ -196,6 +209,7 @@ STEPS(DECLARE)
 
 int open_in_root(int dir, const char *path, u64 flags, u64 resolve);
 int mount_attr(int fd, u64 set, u64 clear, u64 propagation, bool recursive);
+int mount_idmap(int fd, int userns, bool recursive);
 int pidfd_of(pid_t pid);
 u64 now_ns(void);
 u64 monotonic_ns(void);
@@ -207,6 +221,8 @@ void close_from(int first);
 /* Makes a child that waits for its plan, in the new namespaces of flags. Returns its pid or -errno. pidfd
  * may be NULL. */
 pid_t room_open(u64 flags, int *pidfd, int *setup);
+/* The same among the processes of another one's process namespace. */
+pid_t room_open_among(int other, u64 flags, int *pidfd, int *setup);
 pid_t room_clone(u64 flags, int *pidfd);
 void room_main(int setup, bool announce) __attribute__((noreturn));
 
@@ -227,7 +243,8 @@ void nursery_close(struct nursery *n);
 
 /* ---- supervise.c ---- */
 
-int supervise(u64 room_flags);
+/* peer: a process in whose process namespace the room is born, or -1 */
+int supervise(u64 room_flags, int peer);
 extern struct rlimit files_before; /* open files, as the engine had them: what rooms get */
 
 /* ---- log.c: one JSON object a line, as Docker's json-file ---- */

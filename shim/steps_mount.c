@@ -27,6 +27,7 @@ enum {
 	CM_MOVE_T_EMPTY = 0x40,
 	CM_SET_FLAG = 0,
 	CM_SET_STRING = 1,
+	CM_SET_FD = 5,
 	CM_CREATE = 6,
 	CM_ATTR_RDONLY = 1,
 };
@@ -190,6 +191,15 @@ int step_fsconfig(struct cursor *c, struct scene *s)
 		    0) < 0)
 		return -errno;
 	return 0;
+}
+
+int step_fsconfig_fd(struct cursor *c, struct scene *s)
+{
+	int fs = take_register(c, s);
+	const char *key = s->about = take_string(c);
+	int value = take_register(c, s);
+
+	return syscall(SYS_fsconfig, fs, CM_SET_FD, key, NULL, value) < 0 ? -errno : 0;
 }
 
 int step_fsmount(struct cursor *c, struct scene *s)

@@ -191,8 +191,11 @@ int step_umask(struct cursor *c, struct scene *s)
 int step_oom_score_adj(struct cursor *c, struct scene *s)
 {
 	const char *value = take_string(c);
-	int error = write_file("/proc/self/oom_score_adj", value);
+	char path[48] = "/proc/self/oom_score_adj";
 
+	if (s->child)
+		snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", s->child);
+	int error = write_file(path, value);
 	s->about = "oom_score_adj";
 	/* 0 is no wish but the default: an engine that may not lower its own keeps it. */
 	return error == -EACCES && !strcmp(value, "0") ? 0 : error;

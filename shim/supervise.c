@@ -205,7 +205,7 @@ static void ready_signals(void)
 	self.children = signalfd(-1, &blocked, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void settle(void)
+static void settle(int peer)
 {
 	struct rlimit files;
 
@@ -213,7 +213,7 @@ static void settle(void)
 	/* Children cannot be looked into from their first moment on (CVE-2016-9962). */
 	prctl(PR_SET_DUMPABLE, 0);
 	fcntl(3, F_SETFD, FD_CLOEXEC);
-	close_from(4);
+	close_from(peer < 0 ? 4 : 5);
 	if (chdir("/") < 0)
 		_exit(1);
 	umask(022);
@@ -224,14 +224,19 @@ static void settle(void)
 	ready_signals();
 }
 
-static bool open_first_room(u64 flags)
+static bool open_first_room(u64 flags, int peer)
 {
 	struct process *p = self.main = process_new(0);
 	char path[64];
 
 	if (!p)
 		return false;
-	p->pid = room_open(flags, &self.main_pidfd, &p->setup);
+	if (peer < 0) {
+		p->pid = room_open(flags, &self.main_pidfd, &p->setup);
+	} else {
+		p->pid = room_open_among(peer, flags, &self.main_pidfd, &p->setup);
+		close(peer);
+	}
 	if (p->pid < 0) {
 		report_failure(&self.engine[0], 0, p->pid, &(struct scene){ .about = "clone" });
 		return false;
@@ -247,14 +252,14 @@ static bool open_first_room(u64 flags)
 	return true;
 }
 
-int supervise(u64 room_flags)
+int supervise(u64 room_flags, int peer)
 {
 	struct watch w = { 0 };
 
-	settle();
+	settle(peer);
 	engines_init();
 	hear(3);
-	if (self.children < 0 || !open_first_room(room_flags))
+	if (self.children < 0 || !open_first_room(room_flags, peer))
 		return 1;
 	for (;;) {
 		processes_tidy();

@@ -39,7 +39,12 @@ def explained(failure: StepFailed, plan: Plan, prefix: str, otherwise: int) -> N
 
 
 def _item(failure: StepFailed, plan: Plan) -> Step | None:
-    steps = {"start": plan.inside, "ahead": plan.ahead, "outside": ()}[failure.part]
+    steps = {
+        "start": plan.inside,
+        "ahead": plan.ahead,
+        "outside": (*plan.outside, *plan.before),
+        "before": plan.before,
+    }[failure.part]
     return steps[failure.number] if failure.number < len(steps) else None
 
 

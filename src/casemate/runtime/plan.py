@@ -1,7 +1,8 @@
 """A plan: what the shim executes to put one container (or one exec) together.
 
-``ahead`` steps run in the room before anybody knows what will run in it; ``outside`` steps run in
-the supervisor for the waiting room; ``inside`` steps run in the room and end with ``exec``.
+``ahead`` steps run in the room before anybody knows what will run in it; ``outside`` and ``before``
+steps run in the supervisor for the waiting room; ``inside`` steps run in the room and end with
+``exec``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import struct
 from typing import Any, NamedTuple
 
 from casemate.runtime.describe import line
-from casemate.runtime.steps import SIGNATURES, Registers, Step, assign, encode, encode_first
+from casemate.runtime.steps import SIGNATURES, Registers, Step, encode, encode_first
 
-_HEADER = struct.Struct("<IIIIIIQ")
+_HEADER = struct.Struct("<IIIIIIQII")
 _MAGIC = 0x4E504D43
-_VERSION = 1
+_VERSION = 2
 
 FLAG_TTY = 1
 FLAG_STDIN = 2
@@ -24,7 +25,7 @@ FLAG_LOG = 8
 
 class Stdio(NamedTuple):
     """What the supervisor does with the streams; ``log_bytes`` 0 never rotates, ``log`` off keeps
-    none.
+    none. ``owner`` is the user, by its id on the host, whose pipes they are.
     """
 
     tty: bool = False
@@ -33,6 +34,7 @@ class Stdio(NamedTuple):
     log: bool = True
     log_bytes: int = 0
     log_files: int = 0
+    owner: int = 0
 
     def flags(self) -> int:
         """Return the bits that the plan's header carries."""
@@ -47,37 +49,46 @@ class Stdio(NamedTuple):
 class Plan(NamedTuple):
     """Steps in order, the descriptors they start from, and how stdio is kept.
 
-    ``outside`` runs before anything inside. ``registers`` names the descriptors that are passed
-    along with the plan, in order. ``namespaces`` are the CLONE_NEW flags that the room is made
-    with.
+    ``outside`` runs before anything in the room, ``before`` between ``ahead`` and ``inside``.
+    ``registers`` names the descriptors that are passed along with the plan, in order; ``made``
+    those that ``before`` writes for the room. ``namespaces`` are the CLONE_NEW flags that the
+    room is made with.
     """
 
     inside: tuple[Step, ...]
     outside: tuple[Step, ...] = ()
     ahead: tuple[Step, ...] = ()
+    before: tuple[Step, ...] = ()
     registers: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     stdio: Stdio = Stdio()
     namespaces: int = 0
 
     def ahead_file(self) -> bytes:
         """Return what is executed before the start: ``outside``, then ``ahead`` in the room."""
-        ahead, own = encode_first(self.ahead, self.registers)
-        outside = encode(self.outside, Registers(self.registers, own))
-        return pack(outside, ahead, NO_STDIO)
+        ahead, _ = encode_first(self.ahead, self.passed)
+        return pack(self._by_supervisor(self.outside), ahead, NO_STDIO)
 
     def start_file(self) -> bytes:
         """Return what is executed at the start, after the ahead file, in the same registers."""
-        _, own = encode_first(self.ahead, self.registers)
-        registers = Registers(self.registers, own)
-        assign(self.outside, registers)
-        return pack(b"", encode(self.inside, registers), self.stdio)
+        _, own = encode_first(self.ahead, self.passed)
+        inside = encode(self.inside, Registers(self.passed, own))
+        return pack(self._by_supervisor(self.before), inside, self.stdio)
 
     def whole_file(self) -> bytes:
         """Return everything at once: for an exec, which has no room before it starts."""
-        ahead, own = encode_first(self.ahead, self.registers)
-        registers = Registers(self.registers, own)
-        outside = encode(self.outside, registers)
-        return pack(outside, ahead + encode(self.inside, registers), self.stdio)
+        ahead, own = encode_first(self.ahead, self.passed)
+        inside = ahead + encode(self.inside, Registers(self.passed, own))
+        return pack(self._by_supervisor((*self.outside, *self.before)), inside, self.stdio)
+
+    @property
+    def passed(self) -> tuple[str, ...]:
+        """The registers that the room has from the beginning."""
+        return (*self.registers, *self.made)
+
+    def _by_supervisor(self, steps: tuple[Step, ...]) -> bytes:
+        # Another process: beside those that are passed on, its registers are its own.
+        return encode(steps, Registers(self.passed))
 
     def describe(self) -> str:
         """Return the plan for people, one step a line."""
@@ -85,6 +96,7 @@ class Plan(NamedTuple):
         for title, steps in (
             ("outside, by the supervisor", self.outside),
             ("ahead, in the room: the same for every container", self.ahead),
+            ("before the start, by the supervisor", self.before),
             ("at the start, in the room", self.inside),
         ):
             if steps:
@@ -96,10 +108,11 @@ class Plan(NamedTuple):
         """Return the plan as plain JSON values; bytes are hex."""
         return {
             "namespaces": self.namespaces,
-            "registers": list(self.registers),
+            "registers": list(self.passed),
             "stdio": self.stdio._asdict(),
             "outside": [_plain(s) for s in self.outside],
             "ahead": [_plain(s) for s in self.ahead],
+            "before": [_plain(s) for s in self.before],
             "inside": [_plain(s) for s in self.inside],
         }
 
@@ -117,6 +130,8 @@ def pack(outside: bytes, inside: bytes, stdio: Stdio) -> bytes:
         stdio.flags(),
         stdio.log_files,
         stdio.log_bytes,
+        stdio.owner,
+        0,
     )
     return header + outside + inside
 

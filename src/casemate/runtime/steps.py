@@ -56,6 +56,15 @@ SIGNATURES: dict[str, str] = {
     "keyring": "",
     "init": "",
     "exec": "vv",
+    "fsconfig_fd": "rsr",
+    "idmapped": "rrn",
+    "id_maps": "ss",
+    "namespace": "ws",
+    "own_root": "",
+    "tree_from": "wrs",
+    "landlock": "wnnn",
+    "landlock_allow": "rsn",
+    "landlock_enter": "r",
 }
 
 #: Where the operands of each operation are registers.
@@ -68,8 +77,8 @@ _U64 = struct.Struct("<Q")
 _U32 = struct.Struct("<I")
 
 #: As many registers as the shim has; the first ones are for descriptors that come with the plan.
-REGISTERS = 64
-PASSED = 16
+REGISTERS = 192
+PASSED = 64
 
 
 class Step(NamedTuple):
@@ -130,13 +139,6 @@ def encode_first(steps: tuple[Step, ...], passed: tuple[str, ...]) -> tuple[byte
     """
     registers = Registers(passed)
     return encode(steps, registers), registers.own
-
-
-def assign(steps: Sequence[Step], registers: Registers) -> None:
-    """Give the registers of ``steps`` their numbers, as ``encode`` does."""
-    for item in steps:
-        for i in _REGISTERS_AT[item.op]:
-            registers[str(item.operands[i])]
 
 
 def _encoded(item: Step, numbers: tuple[int, ...]) -> bytes:

@@ -38,7 +38,7 @@ MAX_DESCRIPTORS = 240
 
 
 #: Which list of a plan a failing step is in. Source: shim.h, enum part.
-PARTS = ("start", "outside", "ahead")
+PARTS = ("start", "outside", "ahead", "before")
 
 
 class Message(NamedTuple):

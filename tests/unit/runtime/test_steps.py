@@ -54,6 +54,7 @@ def test_the_events_are_those_of_the_shim() -> None:
 
 def test_other_numbers_are_those_of_the_shim() -> None:
     assert constants("REGISTERS") == {"REGISTERS": steps.REGISTERS}
+    assert constants("PASSED") == {"PASSED": steps.PASSED}
     assert constants("MAX_FDS") == {"MAX_FDS": protocol.MAX_DESCRIPTORS}
     assert protocol.MAX_BYTES == constants("MAX_PAYLOAD")["MAX_PAYLOAD"] + 24
     assert constants("PLAN_MAGIC") == {"PLAN_MAGIC": plans._MAGIC}
@@ -149,46 +150,51 @@ def test_operands_must_fit() -> None:
 
 
 def test_registers_have_a_bound() -> None:
-    registers = Registers(tuple(f"p{n}" for n in range(16)))
+    own = steps.REGISTERS - steps.PASSED
+    registers = Registers(tuple(f"p{n}" for n in range(steps.PASSED)))
     assert registers["p15"] == 15
-    assert [registers[f"r{n}"] for n in range(48)] == list(range(16, 64))
-    assert registers["r0"] == 16
-    with pytest.raises(ValueError, match="more than 48 registers"):
+    assert [registers[f"r{n}"] for n in range(own)] == list(range(steps.PASSED, steps.REGISTERS))
+    assert registers["r0"] == steps.PASSED
+    with pytest.raises(ValueError, match=f"more than {own} registers"):
         registers["one more"]
-    with pytest.raises(ValueError, match="more than 16 descriptors"):
-        Registers(tuple(f"p{n}" for n in range(17)))
+    with pytest.raises(ValueError, match=f"more than {steps.PASSED} descriptors"):
+        Registers(tuple(f"p{n}" for n in range(steps.PASSED + 1)))
 
 
 def test_a_plan_keeps_its_registers_across_its_two_files() -> None:
     plan = Plan(
         outside=(step("attach", "/x"),),
         ahead=(step("fsopen", "a", "tmpfs"), step("fsmount", "b", "a", 0)),
-        inside=(step("setns", "passed", 1), step("pivot", "b"), step("open", "c", "/", 0)),
+        before=(step("fsopen", "fs", "tmpfs"), step("fsmount", "made", "fs", 0)),
+        inside=(step("setns", "passed", 1), step("pivot", "made"), step("open", "c", "/", 0)),
         registers=("passed",),
+        made=("made",),
     )
+    head, first = plans._HEADER.size, steps.PASSED
 
     def lists(data: bytes) -> tuple[list[object], list[object]]:
         outside = struct.unpack_from("<I", data, 8)[0]
-        return list(decoded(data[32 : 32 + outside])), list(decoded(data[32 + outside :]))
+        return list(decoded(data[head : head + outside])), list(decoded(data[head + outside :]))
 
     outside, ahead = lists(plan.ahead_file())
     assert outside == [("attach", [b"/x"])]
-    assert ahead == [("fsopen", [16, b"tmpfs"]), ("fsmount", [17, 16, 0])]
-    assert lists(plan.start_file())[1] == [
-        ("setns", [0, 1]),
-        ("pivot", [17]),
-        ("open", [18, b"/", 0]),
-    ]
+    assert ahead == [("fsopen", [first, b"tmpfs"]), ("fsmount", [first + 1, first, 0])]
+    before, inside = lists(plan.start_file())
+    assert before == [("fsopen", [first, b"tmpfs"]), ("fsmount", [1, first, 0])]
+    assert inside == [("setns", [0, 1]), ("pivot", [1]), ("open", [first + 2, b"/", 0])]
     outside, inside = lists(plan.whole_file())
-    assert len(outside) == 1 and len(inside) == 5
+    assert len(outside) == 3 and len(inside) == 5
 
 
 def test_the_header_says_how_stdio_is_kept() -> None:
     stdio = Stdio(tty=True, stdin=True, stdin_once=True, log=True, log_bytes=1 << 40, log_files=7)
+    stdio = stdio._replace(owner=70000)
     data = Plan((step("init"),), stdio=stdio).start_file()
-    magic, version, outside, inside, flags, files, size = struct.unpack_from("<IIIIIIQ", data)
-    assert (magic, version, outside, inside) == (0x4E504D43, 1, 0, 8)
-    assert (flags, files, size) == (15, 7, 1 << 40)
+    magic, version, outside, inside, flags, files, size, owner = struct.unpack_from(
+        "<IIIIIIQI", data
+    )
+    assert (magic, version, outside, inside) == (0x4E504D43, 2, 0, 8)
+    assert (flags, files, size, owner) == (15, 7, 1 << 40, 70000)
 
 
 def test_secrets_and_large_steps_are_not_kept() -> None:
