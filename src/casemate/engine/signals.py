@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from casemate.errors import InvalidArgument
 
 _EXTRA = {"RTMIN": signal.SIGRTMIN, "RTMAX": signal.SIGRTMAX}
+_OFFSET = re.compile(r"([+-][0-9]{1,2})?")
 
 
 def number(text: str) -> int:
@@ -21,7 +23,7 @@ def number(text: str) -> int:
     name = text.upper().removeprefix("SIG")
     for base, first in _EXTRA.items():
         offset = name.removeprefix(base)
-        if offset != name and (not offset or (offset[0] in "+-" and offset[1:].isdigit())):
+        if offset != name and _OFFSET.fullmatch(offset):
             value = first + int(offset or "0")
             if signal.SIGRTMIN <= value <= signal.SIGRTMAX:
                 return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -11,6 +12,8 @@ from casemate.errors import InvalidArgument
 
 #: JSON bodies are small; archives are streamed and have no such limit.
 MAX_BODY_BYTES = 4 << 20
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 class Response(NamedTuple):
@@ -166,12 +169,11 @@ class Request:
         value = self.query.get(name)
         if value is None or value == "":
             return None
-        try:
-            return int(value)
-        except ValueError:
+        if not _WHOLE.fullmatch(value) or not -(1 << 63) <= int(value) < 1 << 63:
             raise InvalidArgument(
-                f"invalid value {value[:80]!r} for {name}: not a whole number"
-            ) from None
+                f"invalid value {value[:80]!r} for {name}: not a whole number of 64 bits"
+            )
+        return int(value)
 
 
 Handler = Callable[[Request], Awaitable[Response | None]]

@@ -113,7 +113,13 @@ def test_any_text_is_a_signal_of_this_kernel_or_none(text: str) -> None:
         assert error.message.startswith("Invalid signal")
 
 
-@pytest.mark.parametrize("text", ["0", "65", "-1", "", "SIG", "RTMIN+99", "RTMAX+1", "٩", "1e1"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("0", "65", "-1", "", "SIG", "RTMIN+99", "RTMAX+1", "٩", "1e1"),
+        *("RTMIN+²", "RTMIN+", f"RTMIN+{'9' * 5000}"),
+    ],
+)
 def test_what_is_no_signal(text: str) -> None:
     with pytest.raises(InvalidArgument):
         signals.number(text)
