@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from casemate.engine.engine import Engine
 from casemate.engine.networking import mode_of
+from casemate.engine.pattern import Pattern
 from casemate.engine.records import Record
 from casemate.errors import InvalidArgument, NotFound
 
@@ -32,7 +33,6 @@ def listed(
 
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_MAX_PATTERN = 1000
 
 
 def _check(filters: Filters) -> None:
@@ -49,14 +49,12 @@ def _check(filters: Filters) -> None:
 
 
 @functools.lru_cache(256)
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str) -> Pattern:
     """Return the expression that a name or an id is searched for, as Docker does."""
     try:
-        if len(text) > _MAX_PATTERN:
-            raise re.error("too long")
-        return re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise InvalidArgument(f"invalid filter {text[:80]!r}: {error}") from error
+        return Pattern(text)
+    except ValueError as error:
+        raise InvalidArgument(f"invalid filter {text[:80]!r}: {error}") from None
 
 
 def _between(engine: Engine, found: list[Record], filters: Filters) -> list[Record]:
@@ -125,7 +123,7 @@ def _network(engine: Engine, record: Record, value: str) -> bool:
 
 def _name(_: Engine, record: Record, value: str) -> bool:
     pattern = _pattern(value)
-    return bool(pattern.search(f"/{record.name}") or pattern.search(record.name))
+    return pattern.found_in(f"/{record.name}") or pattern.found_in(record.name)
 
 
 _TESTS: dict[str, _Test] = {
@@ -133,7 +131,7 @@ _TESTS: dict[str, _Test] = {
     "exited": _exited,
     "expose": _expose,
     "health": lambda _e, _r, v: v == "none",
-    "id": lambda _e, r, v: bool(_pattern(v).search(r.id)),
+    "id": lambda _e, r, v: _pattern(v).found_in(r.id),
     "is-task": lambda _e, _r, v: v.lower() in ("false", "0"),
     "label": _label,
     "name": _name,
