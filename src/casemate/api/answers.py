@@ -13,6 +13,7 @@ import msgspec
 from casemate.api.router import Call
 from casemate.engine.engine import Engine
 from casemate.errors import InvalidArgument, Unsupported
+from casemate.http.hangups import HangUps
 from casemate.http.message import Body, Hijacked, Response
 from casemate.oci import platform as platforms
 from casemate.oci.platform import Platform
@@ -153,12 +154,22 @@ async def _joined(client: socket.socket, ours: socket.socket, early: bytes) -> N
     with client, ours:
         client.setblocking(False)
         ours.setblocking(False)
-        inward = asyncio.ensure_future(_copy(client, ours, early))
+        hang_ups = HangUps()
+        outward = asyncio.ensure_future(_copy(ours, client, b""))
+
+        async def input_first() -> None:
+            await _copy(client, ours, early)
+            # All that it sent counts; then a client that is gone waits for no output.
+            hang_ups.watch(client.fileno(), outward.cancel)
+
+        inward = asyncio.ensure_future(input_first())
         try:
-            await _copy(ours, client, b"")
+            await asyncio.wait([outward])
         finally:
+            hang_ups.close()
             inward.cancel()
-            await asyncio.wait([inward])
+            outward.cancel()
+            await asyncio.wait([inward, outward])
 
 
 async def _copy(source: socket.socket, sink: socket.socket, first: bytes) -> None:

@@ -13,9 +13,9 @@ class HangUps:
 
     def __init__(self) -> None:
         self._queue: select.epoll | None = None
-        self._tell: dict[int, Callable[[], None]] = {}
+        self._tell: dict[int, Callable[[], object]] = {}
 
-    def watch(self, descriptor: int, tell: Callable[[], None]) -> None:
+    def watch(self, descriptor: int, tell: Callable[[], object]) -> None:
         """Call ``tell`` once the peer of ``descriptor`` is gone, unless ``forget`` comes first."""
         if self._queue is None:
             self._queue = select.epoll()

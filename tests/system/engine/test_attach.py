@@ -142,6 +142,27 @@ def test_a_thousand_attachments_leave_no_descriptor(engine: RunningEngine) -> No
     )
 
 
+def test_clients_with_early_input_that_vanish_leave_no_descriptor(engine: RunningEngine) -> None:
+    """What they sent is copied by the engine, which must see them go though nothing is said."""
+    id_ = engine.run_container("busybox", "sleep", "1000", OpenStdin=True)
+    shim = engine.supervisor(id_)
+    engine.client.close()
+    before = _descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))
+    for _ in range(20):
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(engine.socket)
+            sock.sendall(
+                f"POST {PREFIX}/containers/{id_}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n"
+                "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly\n".encode()
+            )
+            assert sock.recv(65536).startswith(b"HTTP/1.1 101 UPGRADED")
+    eventually(
+        lambda: (_descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))),
+        lambda now: now[0] <= before[0] + 2 and now[1] <= before[1] + 2,
+    )
+
+
 def test_a_client_that_does_not_read_stops_the_output_not_the_engine(
     engine: RunningEngine,
 ) -> None:
