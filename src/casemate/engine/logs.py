@@ -15,8 +15,8 @@ from casemate.engine.threads import in_thread
 from casemate.errors import NotFound, Unsupported, from_os
 from casemate.http.framing import frame
 
-#: Entries are handed on in batches of about this many bytes.
-_BATCH = 64 << 10
+#: Entries are handed on in batches of about this many bytes, or when so many were looked at.
+_BATCH, _LOOKED_AT = 64 << 10, 1000
 
 
 class Wanted(NamedTuple):
@@ -61,6 +61,7 @@ async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncGenerator
             changed.clear()
             for piece in selection.pieces(reader.entries()):
                 yield piece
+                await asyncio.sleep(0)
             if over or not await _next(changed, wanted.until_ns):
                 return
 
@@ -107,23 +108,23 @@ class _Selection:
         self.past_end = False
 
     def pieces(self, entries: Iterable[Entry]) -> Iterator[bytes]:
-        """Yield batches of what is chosen of ``entries``."""
+        """Yield batches of what is chosen of ``entries``; empty ones while nothing is."""
         batch = bytearray()
-        for entry in entries:
-            if not self._chosen(entry):
-                continue
-            data = entry.data
-            if self._wanted.timestamps and self._begins[entry.stream]:
-                data = f"{entry.time} ".encode() + data
-            self._begins[entry.stream] = data.endswith(b"\n")
-            if self._framed:
-                batch += frame(entry.stream, len(data))
-            batch += data
-            if len(batch) >= _BATCH:
+        for count, entry in enumerate(entries, 1):
+            if self._chosen(entry):
+                batch += self._written(entry)
+            if len(batch) >= _BATCH or not count % _LOOKED_AT:
                 yield bytes(batch)
                 batch.clear()
         if batch:
             yield bytes(batch)
+
+    def _written(self, entry: Entry) -> bytes:
+        data = entry.data
+        if self._wanted.timestamps and self._begins[entry.stream]:
+            data = f"{entry.time} ".encode() + data
+        self._begins[entry.stream] = data.endswith(b"\n")
+        return frame(entry.stream, len(data)) + data if self._framed else data
 
     def _chosen(self, entry: Entry) -> bool:
         time = _comparable(entry.time)
