@@ -6,7 +6,16 @@ import os
 
 import msgspec
 
-from casemate.api.answers import MULTIPLEXED, RAW, body, hijack, optional_body, reply
+from casemate.api.answers import (
+    MULTIPLEXED,
+    RAW,
+    converted,
+    document,
+    hijack,
+    optional_body,
+    refuse_unknown,
+    reply,
+)
 from casemate.api.router import Call, Route
 from casemate.engine import execute
 from casemate.engine.live import ExecConfig
@@ -23,7 +32,11 @@ class _Start(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 async def _create(call: Call) -> Response:
-    config = await body(call, ExecConfig)
+    found = await document(call)
+    config = converted({} if found is None else found, ExecConfig)
+    refuse_unknown(found or {}, ExecConfig)
+    if config.console_size:
+        check_size(*config.console_size)
     record = call.engine.records.find(call.values["id"])
     return reply({"Id": execute.create(call.engine, record, config).id}, 201)
 
@@ -31,6 +44,8 @@ async def _create(call: Call) -> Response:
 async def _start(call: Call) -> Response | None:
     exec_ = execute.find(call.engine, call.values["id"])
     asked = await optional_body(call, _Start) or _Start()
+    if asked.console_size:
+        check_size(*asked.console_size)
     execute.check(call.engine, exec_)
     if asked.detach:
         await call.engine.to_the_end(execute.start(call.engine, exec_, None, tty=False))

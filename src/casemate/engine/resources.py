@@ -16,7 +16,8 @@ def resources(host: HostConfig) -> Resources:
 
 
 def _memory(host: HostConfig) -> Memory | None:
-    if not (host.memory or host.memory_reservation or host.memory_swap or host.memory_swappiness):
+    limited = host.memory or host.memory_reservation or host.memory_swap
+    if not limited and host.memory_swappiness in (None, -1):
         return None
     if host.memory and host.memory < _MIN_MEMORY:
         raise InvalidArgument("Minimum memory limit allowed is 6MB")

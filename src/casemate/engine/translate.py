@@ -12,6 +12,7 @@ from casemate.engine import mountpoints, security
 from casemate.engine.model import Config, DeviceMapping, HostConfig
 from casemate.engine.records import Record
 from casemate.engine.resources import resources, rlimits
+from casemate.engine.terminal import check_size
 from casemate.errors import InvalidArgument, NotFound
 from casemate.oci.runtime import ConsoleSize, Device, DeviceRule, Mount, Rlimit, Seccomp
 from casemate.spec import environment
@@ -44,7 +45,7 @@ def options(
     names = _capabilities(host, profile, machine)
     security_options = security.parse(host.security_opt)
     hostname = hostname_of(record)
-    height, width = host.console_size
+    height, width = check_size(*host.console_size)
     return Options(
         args=record.fixed.args,
         env=_environment(config, hostname, identity),

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from casemate.errors import Conflict, InvalidArgument, NotFound
+from casemate.errors import Conflict, InvalidArgument, NotFound, Unsupported
 from support.engine import Executed, RunningEngine, eventually
 from support.streams import start_exec
 
@@ -73,6 +73,20 @@ def test_a_size_given_at_the_start_is_there_from_the_start(
 ) -> None:
     exec_id = engine.create_exec(sleeper, "stty", "size", Tty=True, ConsoleSize=[12, 34])
     assert start_exec(engine.client, exec_id, tty=True).rest()[0] == b"12 34\r\n"
+
+
+def test_what_cannot_be_done_is_refused_before_there_is_one(
+    engine: RunningEngine, sleeper: str
+) -> None:
+    path, body = f"/containers/{sleeper}/exec", {"Cmd": ["true"]}
+    with pytest.raises(InvalidArgument, match="invalid terminal size"):
+        engine.client.post(path, {**body, "ConsoleSize": [1 << 40, 80]})
+    with pytest.raises(Unsupported, match="Usr is not supported"):
+        engine.client.post(path, {**body, "Usr": "bob"})
+    exec_id = engine.create_exec(sleeper, "true", Tty=True)
+    with pytest.raises(InvalidArgument, match="invalid terminal size"):
+        engine.client.post(f"/exec/{exec_id}/start", {"Tty": True, "ConsoleSize": [-1, 80]})
+    assert not engine.inspect(sleeper)["ExecIDs"]
 
 
 @pytest.mark.parametrize(

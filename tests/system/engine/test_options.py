@@ -151,6 +151,11 @@ def test_limits_are_in_force(engine: RunningEngine) -> None:
     assert (asked["Memory"], asked["CpuShares"], asked["PidsLimit"]) == (100 << 20, 512, 77)
 
 
+def test_no_swapping_is_a_limit_by_itself(engine: RunningEngine) -> None:
+    id_ = engine.run_container("busybox", "sleep", "1000", MemorySwappiness=0)
+    assert cgroup_value(engine, id_, "memory", "memory.swappiness") == "0"
+
+
 def test_cpus_are_a_quota(engine: RunningEngine) -> None:
     id_ = engine.run_container("busybox", "sleep", "1000", NanoCpus=1_500_000_000)
     assert cgroup_value(engine, id_, "cpu", "cpu.cfs_quota_us") == "150000"
@@ -180,6 +185,8 @@ def test_an_exec_is_under_the_same_limits(engine: RunningEngine) -> None:
         ({"CpuQuota": 999}, "quota"),
         ({"CpuPeriod": 999}, "period"),
         ({"OomScoreAdj": 1001}, "range for oom score adj"),
+        ({"ConsoleSize": [70_000, 80]}, "invalid terminal size 70000"),
+        ({"ConsoleSize": [24, -1]}, "invalid terminal size -1"),
         ({"CapAdd": ["SYS_NOPE"]}, "not the name of a capability"),
         ({"Ulimits": [{"Name": "nope", "Soft": 1, "Hard": 1}]}, "invalid resource limit"),
         ({"Ulimits": [{"Name": "nofile", "Soft": 9, "Hard": 1}]}, "above the hard limit"),
