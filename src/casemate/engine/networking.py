@@ -91,6 +91,8 @@ class Networking:
         if mode in ("none", "host"):
             return Joined()  # Docker discards published ports here as well
         network = self.find(mode)
+        if network.driver != "bridge":
+            raise InvalidArgument(f"network {network.name} is asked for by its name, not by its id")
         try:
             endpoint = self.store.connect(network, record.id)
         except AlreadyExists:

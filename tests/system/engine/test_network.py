@@ -322,6 +322,19 @@ def test_a_network_that_is_not_there() -> None:
 
 
 @on_private_host
+def test_a_network_without_a_bridge_is_asked_for_by_its_name() -> None:
+    with engine_here() as engine:
+        engine.run_container("busybox", "true")  # now the networks are there
+        for network in engine.client.get("/networks"):
+            id_ = engine.create("busybox", "true", NetworkMode=network["Id"])
+            if network["Driver"] == "bridge":
+                engine.start_container(id_)
+            else:
+                with pytest.raises(InvalidArgument, match=f"{network['Name']} is asked for by"):
+                    engine.start_container(id_)
+
+
+@on_private_host
 def test_an_address_that_the_host_does_not_have() -> None:
     with engine_here() as engine:
         bindings = {"80/tcp": [{"HostIp": "192.0.2.99", "HostPort": "80"}]}
