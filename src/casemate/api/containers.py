@@ -1,15 +1,12 @@
-"""/containers: everything about containers but execs.
+"""/containers: everything about containers but their lives and execs.
 
 Source: Docker Engine API v1.47, tag Container.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any
-
-import msgspec
 
 from casemate.api.answers import (
     MULTIPLEXED,
@@ -26,7 +23,7 @@ from casemate.api.answers import (
 )
 from casemate.api.router import Call, Route
 from casemate.engine import attach as attaching
-from casemate.engine import create, export, inspect, launch, listing, logs, remove, stop
+from casemate.engine import create, export, inspect, listing, logs, remove
 from casemate.engine.logs import Wanted
 from casemate.engine.model import CreateRequest, HostConfig
 from casemate.engine.records import Record
@@ -79,41 +76,6 @@ async def _inspect(call: Call) -> Response:
     if call.request.flag("size"):
         (document,) = await _with_sizes(call, [record], [document])
     return reply(document)
-
-
-async def _start(call: Call) -> Response:
-    record = _record(call)
-    if call.engine.current(record).state.status == "running":
-        return Response(304)
-    await call.engine.to_the_end(launch.start(call.engine, record))
-    return NO_CONTENT
-
-
-async def _stop(call: Call) -> Response:
-    request = call.request
-    work = stop.stop(
-        call.engine,
-        _record(call),
-        signal=request.query.get("signal", ""),
-        timeout_s=request.number("t"),
-    )
-    stopped = await call.engine.to_the_end(work)
-    return NO_CONTENT if stopped else Response(304)
-
-
-async def _kill(call: Call) -> Response:
-    await stop.kill(call.engine, _record(call), call.request.query.get("signal", ""))
-    return NO_CONTENT
-
-
-async def _wait(call: Call) -> None:
-    """The head goes out at once: it tells the client that it will not miss the end."""
-    condition = call.request.query.get("condition", "")
-    future = stop.waiting(call.engine, _record(call), condition)
-    out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
-    code = await asyncio.shield(future)
-    await out.write(msgspec.json.encode({"StatusCode": code}) + b"\n")
-    await out.end()
 
 
 async def _delete(call: Call) -> Response:
@@ -193,10 +155,6 @@ ROUTES = (
     Route("GET", "/containers/{id}/json", _inspect),
     Route("GET", "/containers/{id}/logs", _logs),
     Route("GET", "/containers/{id}/export", _export),
-    Route("POST", "/containers/{id}/start", _start),
-    Route("POST", "/containers/{id}/stop", _stop),
-    Route("POST", "/containers/{id}/kill", _kill),
-    Route("POST", "/containers/{id}/wait", _wait),
     Route("POST", "/containers/{id}/attach", _attach),
     Route("POST", "/containers/{id}/resize", _resize),
     Route("DELETE", "/containers/{id}", _delete),

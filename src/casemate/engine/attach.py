@@ -8,13 +8,12 @@ import errno
 import os
 import socket
 
-from casemate.engine import logs
+from casemate.engine import logs, states
 from casemate.engine.engine import Engine
 from casemate.engine.live import Client
 from casemate.engine.logs import Wanted
 from casemate.engine.records import Record
 from casemate.engine.terminal import resized
-from casemate.errors import Conflict
 from casemate.supervise import protocol
 from casemate.supervise.connection import Gone
 
@@ -30,9 +29,8 @@ def flags(*, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> int:
 
 
 def check(engine: Engine, record: Record) -> None:
-    """Refuse before the connection leaves HTTP. Raises Conflict for a frozen container."""
-    if engine.current(record).state.status == "paused":
-        raise Conflict(f"container {record.id} is paused, unpause the container before attach")
+    """Refuse before the connection leaves HTTP. Raises Conflict."""
+    states.allow("attach", record, engine.status(engine.current(record)))
 
 
 async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
@@ -70,6 +68,6 @@ async def replay(engine: Engine, record: Record, descriptor: int, wanted: int) -
 async def resize(engine: Engine, record: Record, rows: int, columns: int) -> None:
     """Set the size of the container's terminal. Raises Conflict when it does not run."""
     live = engine.live(record.id)
-    if live.shim is None or not engine.current(record).active:
-        raise Conflict(f"container {record.id} is not running")
+    states.allow("resize", record, engine.status(engine.current(record)))
+    assert live.shim
     await resized(live.shim.resize(0, rows, columns), record.name)

@@ -60,7 +60,9 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
         for problem, mend in again.items():
             if problem in found:
                 yield problem._replace(repair=await _mended(mend) if repair and mend else "")
-    for text in engine.networking.check({r.id for r in engine.records.all() if r.active}):
+    # Also those that are being started or are ending: they have their places, or give them back.
+    busy = {live.id for live in engine.lives() if live.lock.locked()}
+    for text in engine.networking.check({r.id for r in engine.records.all() if r.active} | busy):
         yield Problem("network", "", text)
     if repair:
         await collect(engine)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from casemate.engine import images, merge
+from casemate.engine import images, merge, states
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, arguments
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
-from casemate.errors import Conflict
 from casemate.image import create as creating
 from casemate.image.create import Origin
 from casemate.image.store import Image
@@ -39,10 +38,7 @@ async def commit(
     live = engine.live(record.id)
     async with live.lock:
         record = engine.current(record)
-        if record.state.status in ("removing", "dead"):
-            raise Conflict(
-                f"you cannot commit container {record.name} which is {record.state.status}"
-            )
+        states.allow("commit", record, engine.status(record))
         parent = _parent(engine, record)
         run = _run_config(merge.merged(asked, _run_config(record.fixed.config)))
         at = now_ns()

@@ -12,6 +12,7 @@ from casemate.engine import (
     mountpoints,
     names,
     networking,
+    policy,
     translate,
     unsupported,
 )
@@ -117,6 +118,7 @@ def _check(engine: Engine, record: Record) -> None:
     logoptions.parse(host.log_config)
     _check_parent(engine, host.cgroup_parent)
     networking.check(host, config)
+    policy.check(host)
     if config.stop_signal:
         signal_number(config.stop_signal)
 

@@ -13,11 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from casemate.content.store import ContentStore
 from casemate.database import Database
+from casemate.engine import policy
 from casemate.engine.events import Events
 from casemate.engine.live import Live
+from casemate.engine.model import HostConfig
 from casemate.engine.networking import Networking
 from casemate.engine.paths import Paths
-from casemate.engine.records import Record, Records
+from casemate.engine.records import Record, Records, Status
 from casemate.engine.rooms import Rooms
 from casemate.engine.rootfs import Users
 from casemate.engine.watching import Watching
@@ -42,6 +44,8 @@ from casemate.walls.seccomp_filter import Filter
 T = TypeVar("T")
 
 _FILTERS = 64
+#: Containers that are started at the same time without anybody's asking.
+_RESTARTS = 8
 
 
 class Settings(NamedTuple):
@@ -89,6 +93,9 @@ class Engine:
         self.snapshotter_reason = ""
         #: Containers that are being created and not written down yet, by id.
         self.making: dict[str, Record] = {}
+        #: Set when what the engine before left behind is put right.
+        self.recovered = asyncio.Event()
+        self.restarts = asyncio.Semaphore(_RESTARTS)
         self._live: dict[str, Live] = {}
         self._filters: OrderedDict[str, Filter] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -118,6 +125,11 @@ class Engine:
         if live is None:
             live = self._live[id_] = Live(id_)
         return live
+
+    def status(self, record: Record) -> Status:
+        """Return where the container is in its life; whoever removes it is to be seen."""
+        live = self._live.get(record.id)
+        return "removing" if live and live.removals else record.state.status
 
     def forget(self, id_: str) -> None:
         """Let go of the living side of a container that is removed."""
@@ -163,9 +175,9 @@ class Engine:
         making = list(self.making.copy().values())
         return [*making, *self.records.all()]
 
-    def background(self, work: Coroutine[None, None, None]) -> None:
+    def background(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run ``work`` beside everything else; it handles its own errors."""
-        self._task(work)
+        return self._task(work)
 
     async def to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do ``work`` and return what it does, even if who asked goes away in the middle of it."""
@@ -183,10 +195,11 @@ class Engine:
     def busy(self) -> bool:
         """Something goes on that only this process sees to.
 
-        A container that shall vanish when it ends is waited for; the others need no engine.
+        A container that shall vanish or start again when it ends is waited for; the others need
+        no engine.
         """
         return any(live.lock.locked() or live.clients for live in self._live.values()) or any(
-            record.active and record.fixed.host.auto_remove for record in self.records.all()
+            record.up and _is_needed_at_the_end(record.fixed.host) for record in self.records.all()
         )
 
     async def close(self) -> None:
@@ -209,6 +222,10 @@ class Engine:
     def state_directory(self, id_: str) -> int:
         """Return a descriptor of the container's state directory."""
         return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _is_needed_at_the_end(host: HostConfig) -> bool:
+    return host.auto_remove or policy.restarts(host.restart_policy)
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

@@ -9,7 +9,7 @@ import secrets
 import msgspec
 
 from casemate.engine import attach as attaching
-from casemate.engine import translate
+from casemate.engine import states, translate
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Exec, ExecConfig, Live
@@ -36,11 +36,7 @@ _REFUSED = 126
 
 def create(engine: Engine, record: Record, config: ExecConfig) -> Exec:
     """Describe an exec; it runs when it is started. Raises Conflict, InvalidArgument."""
-    status = engine.current(record).state.status
-    if status == "paused":
-        raise Conflict(f"container {record.name} is paused, unpause the container before exec")
-    if status != "running":
-        raise Conflict(f"container {record.id} is not running")
+    states.allow("exec", record, engine.status(engine.current(record)))
     if not config.cmd or not config.cmd[0]:
         raise InvalidArgument("no exec command specified")
     live = engine.live(record.id)
@@ -68,10 +64,7 @@ def check(engine: Engine, exec_: Exec) -> None:
     record = engine.records.find(exec_.container)
     if exec_.started:
         raise Conflict(f"exec instance {exec_.id} has already run")
-    if record.state.status == "paused":
-        raise Conflict(f"container {record.id} is paused, unpause the container before exec")
-    if engine.live(record.id).shim is None or record.state.status != "running":
-        raise Conflict(f"container {record.id} is not running")
+    states.allow("exec", record, engine.status(record))
 
 
 async def start(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 
-from casemate.engine import rootfs
+from casemate.engine import rootfs, states
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
 from casemate.engine.threads import pieces
@@ -12,7 +12,8 @@ from casemate.layer import diff
 
 
 def root_tar(engine: Engine, record: Record) -> AsyncGenerator[bytes, None]:
-    """Yield the tar of what the container's root looks like now."""
+    """Yield the tar of what the container's root looks like now. Raises Conflict."""
+    states.allow("export", record, engine.status(record))
     return pieces(_read(engine, record))
 
 

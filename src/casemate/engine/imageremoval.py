@@ -95,7 +95,7 @@ def _used(image: Image, how: str, record: Record, must: str) -> Conflict:
 
 
 def _running(users: list[Record]) -> list[Record]:
-    return [record for record in users if record.active]
+    return [record for record in users if record.up]
 
 
 def _untag(engine: Engine, image: Image, gone: tuple[Reference, ...]) -> None:

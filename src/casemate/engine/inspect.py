@@ -13,7 +13,7 @@ import msgspec
 from casemate.engine.clock import ZERO, now_ns, rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.networking import mode_of
-from casemate.engine.records import MountPoint, Port, Record
+from casemate.engine.records import MountPoint, Port, Record, Status
 from casemate.errors import NotFound
 
 
@@ -29,7 +29,7 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
         "Created": rfc3339(record.created_ns),
         "Path": record.fixed.args[0],
         "Args": list(record.fixed.args[1:]),
-        "State": _state(record),
+        "State": _state(engine, record),
         "Image": record.fixed.image or "",
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
@@ -53,11 +53,11 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
     return document
 
 
-def _state(record: Record) -> dict[str, Any]:
+def _state(engine: Engine, record: Record) -> dict[str, Any]:
     state = record.state
     return {
-        "Status": state.status,
-        "Running": record.active,
+        "Status": engine.status(record),
+        "Running": record.up,
         "Paused": state.status == "paused",
         "Restarting": state.status == "restarting",
         "OOMKilled": state.oom_killed,
@@ -187,8 +187,8 @@ def line(engine: Engine, record: Record) -> dict[str, Any]:
         "Created": record.created_ns // 1_000_000_000,
         "Ports": [_port_line(port) for port in record.state.ports] or _exposed_lines(record),
         "Labels": record.fixed.config.labels or {},
-        "State": record.state.status,
-        "Status": status_text(record),
+        "State": engine.status(record),
+        "Status": status_text(record, engine.status(record)),
         "HostConfig": {"NetworkMode": mode},
         "NetworkSettings": {
             "Networks": {mode: _endpoint_settings(*place) if place else _no_endpoint()}
@@ -239,20 +239,20 @@ def _exposed_lines(record: Record) -> list[dict[str, Any]]:
     return lines
 
 
-def status_text(record: Record) -> str:
+_STATUS_WORDS = {"created": "Created", "dead": "Dead", "removing": "Removal In Progress"}
+
+
+def status_text(record: Record, status: Status) -> str:
     """Return the state as docker ps words it: ``Up 5 minutes``, ``Exited (0) 2 hours ago``."""
     state = record.state
-    if state.status == "created":
-        return "Created"
-    if state.status == "dead":
-        return "Dead"
-    if state.status == "removing":
-        return "Removal In Progress"
+    if status in _STATUS_WORDS:
+        return _STATUS_WORDS[status]
     if record.active:
-        paused = " (Paused)" if state.status == "paused" else ""
+        paused = " (Paused)" if status == "paused" else ""
         return f"Up {duration((now_ns() - state.started_ns) / 1e9)}{paused}"
     ago = duration(time.time() - state.finished_ns / 1e9)
-    return f"Exited ({state.exit_code}) {ago} ago"
+    verb = "Restarting" if status == "restarting" else "Exited"
+    return f"{verb} ({state.exit_code}) {ago} ago"
 
 
 def duration(seconds: float) -> str:

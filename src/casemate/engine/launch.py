@@ -7,9 +7,8 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import mountpoints, run
+from casemate.engine import mountpoints
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
-from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
 from casemate.engine.networking import Joined
@@ -17,7 +16,7 @@ from casemate.engine.notstarted import START, NotStarted, explained
 from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
 from casemate.engine.translate import hostname_of
-from casemate.errors import Conflict, FailedPrecondition, from_os
+from casemate.errors import from_os
 from casemate.network.binding import Ours
 from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
@@ -25,32 +24,19 @@ from casemate.supervise.shim import Shim, Started, StepFailed
 from casemate.walls.resources import limits
 
 
-async def start(engine: Engine, record: Record) -> None:
-    """Start the container. Starting one that runs is no error, as with Docker.
+async def launch(engine: Engine, record: Record, live: Live) -> None:
+    """Start the container, which does not run; the caller holds its lock.
 
-    Raises NotStarted, or what making the bundle, joining networks and binding ports raise.
+    What ``record`` says of restarts is written down with the start. Raises NotStarted, or what
+    making the bundle, joining networks and binding ports raise.
     """
-    live = engine.live(record.id)
-    async with live.lock:
-        record = engine.current(record)
-        if record.state.status == "running":
-            return
-        if record.state.status == "paused":
-            raise Conflict("cannot start a paused container, try unpause instead")
-        if live.removals:
-            raise Conflict("container is marked for removal and cannot be started")
-        if record.state.status in ("removing", "dead"):
-            raise FailedPrecondition(
-                f"container {record.name} is {record.state.status} and cannot be started"
-            )
-        if live.released is not None:
-            await live.released  # the last run's supervisor still has the root mounted
-        try:
-            await _start(engine, record, live)
-        except BaseException as error:
-            _failed(engine, record, live, error)
-            raise
-        engine.events.publish("container", "start", record.id, attributes(record))
+    if live.leaving is not None:
+        await asyncio.shield(live.leaving.gone)  # until then it has the root mounted
+    try:
+        await _start(engine, record, live)
+    except BaseException as error:
+        _failed(engine, record, live, error)
+        raise
 
 
 async def _start(engine: Engine, record: Record, live: Live) -> None:
@@ -92,7 +78,7 @@ async def _in_room(
         await _enter(engine, record, live, room, bundle, joined)
     except BaseException:
         await discard(room)
-        live.shim, live.released, live.cgroup = None, None, ""
+        live.shim, live.cgroup = None, ""
         raise
 
 
@@ -108,7 +94,7 @@ async def _enter(
     if joined.endpoint:
         engine.networking.attach(joined.endpoint, shim.room_pid, shim.take_network())
     live.shim = shim
-    live.renew()
+    live.next_exit()
     async with _relayed(shim, live.next_number(), joined):
         started = await _with_clients(engine, record, live, room, bundle.plan)
     engine.records.change(
@@ -120,8 +106,10 @@ async def _enter(
         oom_killed=False,
         started_ns=started.at_ns,
         finished_ns=0,
+        stopped=False,
+        restart_count=record.state.restart_count,
+        backoff_ms=record.state.backoff_ms,
     )
-    engine.background(run.follow(engine, record.id, live, room.cgroup))
 
 
 @contextlib.asynccontextmanager
@@ -172,8 +160,6 @@ def _failed(engine: Engine, record: Record, live: Live, error: BaseException) ->
     engine.records.change(
         record.id, status=status, exit_code=code, error=str(error), cgroup="", ports=(), pid=0
     )
-    if record.fixed.host.auto_remove:
-        engine.background(run.remove_by_itself(engine, record.id))
     live.clients.clear()
 
 

@@ -10,6 +10,7 @@ from casemate.engine.engine import Engine
 from casemate.engine.networking import mode_of
 from casemate.engine.pattern import Pattern
 from casemate.engine.records import Record
+from casemate.engine.states import STATUSES
 from casemate.errors import InvalidArgument, NotFound
 
 Filters = Mapping[str, list[str]]
@@ -27,18 +28,15 @@ def listed(
     found = sorted(engine.records.all(), key=lambda r: r.created_ns, reverse=True)
     narrowed = bool(limit and limit > 0) or "status" in filters or "exited" in filters
     if not everything and not narrowed:
-        found = [r for r in found if r.active or r.state.status == "restarting"]
+        found = [r for r in found if r.up]
     found = [r for r in _between(engine, found, filters) if _matches(engine, r, filters)]
     return found[:limit] if limit and limit > 0 else found
-
-
-_STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 
 
 def _check(filters: Filters) -> None:
     """Refuse values that are none, whether there is a container to hold them against or not."""
     for value in filters.get("status", ()):
-        if value not in _STATUSES:
+        if value not in STATUSES:
             raise InvalidArgument(f"invalid filter 'status={value[:40]}'")
     for value in filters.get("exited", ()):
         if not re.fullmatch(r"-?[0-9]{1,9}", value):
@@ -137,6 +135,6 @@ _TESTS: dict[str, _Test] = {
     "name": _name,
     "network": _network,
     "publish": _publish,
-    "status": lambda _e, r, v: r.state.status == v,
+    "status": lambda e, r, v: e.status(r) == v,
     "volume": _mounted,
 }

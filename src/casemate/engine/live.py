@@ -57,7 +57,10 @@ class Live:
     def __init__(self, id_: str) -> None:
         self.id = id_
         self.lock = asyncio.Lock()
+        #: The supervisor of the present run.
         self.shim: Shim | None = None
+        #: That of the last run: until it is gone, it has the root mounted.
+        self.leaving: Shim | None = None
         #: The path of the cgroup of the present run, until it is gone.
         self.cgroup = ""
         self.clients: list[Client] = []
@@ -68,16 +71,26 @@ class Live:
         #: How many are about to remove it; meanwhile it cannot be started.
         self.removals = 0
         self.removed: asyncio.Future[int] = loop.create_future()
-        #: Done when the last run has given everything back; None before the first.
-        self.released: asyncio.Future[None] | None = None
+        #: Waits to start it again, by its policy.
+        self.backoff: asyncio.Task[None] | None = None
         self._last_number = 0
 
-    def renew(self) -> None:
-        """Begin a new run: who waits for its end waits on a new future."""
-        loop = asyncio.get_running_loop()
+    def next_exit(self) -> asyncio.Future[int]:
+        """Return the future of the end of the present run, or of the next one when none is."""
         if self.exit.done():
-            self.exit = loop.create_future()
-        self.released = loop.create_future()
+            self.exit = asyncio.get_running_loop().create_future()
+        return self.exit
+
+    def cancel_backoff(self) -> None:
+        """Have it not started again by its policy."""
+        if self.backoff:
+            self.backoff.cancel()
+            self.backoff = None
+
+    def exited(self, code: int) -> None:
+        """Tell those who wait for the end."""
+        if not self.exit.done():
+            self.exit.set_result(code)
 
     def next_number(self) -> int:
         """Return a number that no exec or relay of this container has had."""

@@ -100,7 +100,7 @@ class Networking:
             self.leave(record)
             endpoint = self.store.connect(network, record.id)
         try:
-            published = binding.bind(publications, taken)
+            published = binding.bind(publications, taken, _before(record))
         except BaseException:
             self.store.disconnect(record.id, network.id)
             raise
@@ -272,6 +272,13 @@ def _publications(record: Record) -> Iterator[Publication]:
             for publication in ports.exposed(text):
                 if (publication.container_port, publication.protocol) not in bound:
                     yield publication
+
+
+def _before(record: Record) -> dict[tuple[int, str, str], int]:
+    """Return the numbers that the last run's ports had on the host."""
+    return {
+        (p.container_port, p.protocol, p.host_address): p.host_port for p in record.state.last_ports
+    }
 
 
 def _host_resolver(*, direct: bool) -> str:

@@ -54,7 +54,7 @@ class Port(msgspec.Struct, frozen=True):
 
 
 class Fixed(msgspec.Struct, frozen=True):
-    """What does not change once the container is created.
+    """What does not change once the container is created, but for what an update changes.
 
     ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
     """
@@ -73,7 +73,10 @@ class State(msgspec.Struct, frozen=True):
     """Where the container is in its life. Times in nanoseconds since the epoch, 0 for never.
 
     ``cgroup`` is the path of its cgroup while it has one, ``ports`` what is published while it
-    runs.
+    runs, ``last_ports`` what was in the run before: the next one asks for the same. ``stopped``
+    tells that somebody wanted its end, so that no policy starts it again; ``backoff_ms`` is how
+    long the last restart by its policy has waited. ``updating`` tells that limits are written
+    down and perhaps not in force.
     """
 
     status: Status = "created"
@@ -86,6 +89,10 @@ class State(msgspec.Struct, frozen=True):
     restart_count: int = 0
     cgroup: str = ""
     ports: tuple[Port, ...] = ()
+    last_ports: tuple[Port, ...] = ()
+    stopped: bool = False
+    backoff_ms: int = 0
+    updating: bool = False
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -106,6 +113,11 @@ class Record(msgspec.Struct, frozen=True):
     def active(self) -> bool:
         """A first process is there, running or frozen."""
         return self.state.status in ("running", "paused")
+
+    @property
+    def up(self) -> bool:
+        """Docker calls it running: it is active, or about to be again."""
+        return self.active or self.state.status == "restarting"
 
 
 class Records:
@@ -200,6 +212,33 @@ class Records:
         state = msgspec.msgpack.encode(record.state)
         with self._database.transaction(durable=durable) as connection:
             connection.execute("UPDATE container SET state = ? WHERE id = ?", (state, record.id))
+
+    def rename(self, id_: str, name: str) -> Record:
+        """Give a container another name. Raises AlreadyExists when it is taken."""
+        other = self._by_name.get(name)
+        if other:
+            raise names.taken(name, other)
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE container SET name = ? WHERE id = ?", (name, id_))
+        record = self._by_id[id_]
+        del self._by_name[record.name]
+        renamed = msgspec.structs.replace(record, name=name)
+        self._remember(renamed)
+        return renamed
+
+    def configure(self, id_: str, host: HostConfig, **changes: object) -> Record:
+        """Change what is asked of the host for a container, and fields of its state."""
+        changed = self._changed(id_, changes)
+        fixed = msgspec.structs.replace(changed.fixed, host=host)
+        changed = msgspec.structs.replace(changed, fixed=fixed)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE container SET fixed = ? WHERE id = ?",
+                (msgspec.msgpack.encode(fixed), id_),
+            )
+            self._write(changed, durable=True)
+        self._by_id[id_] = changed
+        return changed
 
     def remove(self, id_: str) -> None:
         """Forget a container."""

@@ -10,7 +10,7 @@ import logging
 import os
 
 from casemate.content import collect
-from casemate.engine import run
+from casemate.engine import life, policy, run, update
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.live import Live
@@ -19,13 +19,16 @@ from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.supervise.connection import Gone
-from casemate.supervise.shim import Shim, StepFailed
+from casemate.supervise.shim import Shim, Started, StepFailed
 
 _LOG = logging.getLogger("casemate.recover")
 
 
 async def recover(engine: Engine) -> None:
-    """Make records and reality agree. Errors of one container do not keep the others."""
+    """Make records and reality agree. Errors of one container do not keep the others.
+
+    Containers that shall run whenever the engine does are started when all is put right.
+    """
     restarted = _machine_restarted(engine)
     for record in engine.records.all():
         try:
@@ -34,19 +37,28 @@ async def recover(engine: Engine) -> None:
             _LOG.error("container %s: %s", record.name, error)
     engine.networking.recover({live.id for live in engine.lives() if live.shim})
     await in_thread(lambda: _sweep(engine))
+    wanted = [
+        record
+        for record in engine.records.all()
+        if policy.at_engine_start(record, machine_restarted=restarted)
+    ]
     await in_thread(lambda: _note_machine(engine))
+    engine.recovered.set()
+    for record in wanted:
+        engine.background(life.begin_with_engine(engine, record))
 
 
 async def _recover_one(engine: Engine, record: Record, *, restarted: bool) -> None:
     live = engine.live(record.id)
     shim = _connect(engine, record)
     if not (shim and await _adopted(engine, record, live, shim)):
-        await _bury(engine, record, live, restarted=restarted)
+        async with live.lock:
+            await _bury(engine, record, live, restarted=restarted)
     record = engine.records.get(record.id) or record
     if record.state.status == "removing" or (
         record.fixed.host.auto_remove and record.state.status in ("exited", "dead")
     ):
-        await run.remove_by_itself(engine, record.id)
+        await life.remove_by_itself(engine, record.id)
 
 
 def _connect(engine: Engine, record: Record) -> Shim | None:
@@ -71,7 +83,6 @@ async def _adopted(engine: Engine, record: Record, live: Live, shim: Shim) -> bo
         await shim.gone
         shim.close()
         return False
-    live.renew()
     live.shim, live.cgroup = shim, record.state.cgroup
     # Held until it is known whether it runs: the engine before may have died in the middle of it.
     await live.lock.acquire()
@@ -80,51 +91,66 @@ async def _adopted(engine: Engine, record: Record, live: Live, shim: Shim) -> bo
 
 
 async def _follow(engine: Engine, record: Record, live: Live, shim: Shim) -> None:
-    cgroup = engine.cgroup(record.state.cgroup)
     try:
         started = await shim.first.started
     except (Gone, StepFailed):
         await shim.gone
         shim.close()
-        live.shim, live.released = None, None
+        live.shim = None
         await _bury(engine, record, live, restarted=False)
         return
     else:
-        paused = record.state.status == "paused"
-        if not paused and cgroup.is_frozen():
-            # By a commit, whose engine did not live to let it go on.
-            with run.telling(f"the processes of container {record.name}"):
-                await in_thread(cgroup.thaw)
-        engine.records.learn(
-            record.id,
-            status="paused" if paused else "running",
-            pid=started.pid,
-            started_ns=started.at_ns,
-            finished_ns=0,
-            exit_code=0,
-            error="",
-        )
+        await _take_over(engine, record, started)
     finally:
         live.lock.release()
-    await run.follow(engine, record.id, live, cgroup)
+    await life.follow(engine, record.id, live, shim)
+
+
+async def _take_over(engine: Engine, record: Record, started: Started) -> None:
+    """Write down what is true of a container that runs, whatever was under way."""
+    cgroup = engine.cgroup(record.state.cgroup)
+    frozen = cgroup.is_frozen()
+    paused = record.state.status == "paused" and frozen
+    if frozen and not paused:
+        # By a commit or a pause, whose engine did not live to see its end.
+        with run.telling(f"the processes of container {record.name}"):
+            await in_thread(cgroup.thaw)
+    # An engine that died in the middle of a start has not said that nobody wants its end.
+    known = {} if record.active else {"stopped": False}
+    engine.records.learn(
+        record.id,
+        status="paused" if paused else "running",
+        pid=started.pid,
+        started_ns=started.at_ns,
+        finished_ns=0,
+        exit_code=0,
+        error="",
+        **known,
+    )
+    await update.enforce(engine, record)
 
 
 async def _bury(engine: Engine, record: Record, live: Live, *, restarted: bool) -> None:
-    """Write the end down of a container that ended while there was no engine."""
-    if not (record.active or record.state.cgroup):
-        return
+    """Write the end down of a container that ended while there was no engine.
+
+    The caller holds the container's lock.
+    """
     cgroup = engine.cgroup(record.state.cgroup) if record.state.cgroup else None
     ending = run.recorded(engine, record.id)
-    if record.active or ending:
+    if ending and ending.at_ns == record.state.finished_ns:
+        ending = None  # that of the run before: the next one had not begun
+    if record.active or (cgroup and ending):
         ending = ending or (run.interrupted() if restarted else run.lost())
-        await run.ended(engine, record.id, live, cgroup, ending)
+        await life.over(engine, record.id, live, ending)
         return
-    # It was being started: nothing of the workload has run, or its end would be written down.
     if cgroup:
+        # It was being started: nothing of the workload has run, or its end would be known.
         with run.telling(f"the cgroup of container {record.name}"):
             await in_thread(lambda: run.clear(cgroup))
-    engine.networking.leave(record)
-    engine.records.learn(record.id, cgroup="", ports=())
+        engine.networking.leave(record)
+        engine.records.learn(record.id, cgroup="", ports=())
+    if record.state.status == "restarting":
+        life.wait(engine, record.id, live)
 
 
 def _machine_restarted(engine: Engine) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Mapping
 
+from casemate.engine import states
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
@@ -23,10 +25,12 @@ async def remove(engine: Engine, record: Record, *, force: bool = False) -> None
     With ``force`` it is no error when it vanishes meanwhile.
     """
     live = engine.live(record.id)
+    if not force:
+        states.allow("remove", record, engine.status(engine.current(record)))
     live.removals += 1  # from here on nobody starts it
     try:
         while not await _removed(engine, record, live, force=force):
-            await _kill(live)
+            await _kill(engine, record, live)
     finally:
         live.removals -= 1
 
@@ -37,13 +41,11 @@ async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -
         if force and engine.records.get(record.id) is None:
             return True  # it was to vanish at its end, and somebody has made it end
         record = engine.current(record)
-        if record.active:
-            if force:
-                return False
-            raise Conflict(
-                f'cannot remove container "{record.name}": container is running: stop the'
-                " container before removing or force remove"
-            )
+        if not force:
+            states.allow("remove", record, record.state.status)
+        elif record.active:
+            return False
+        live.cancel_backoff()
         _take_away(engine, record)
         code = record.state.exit_code
         live.drop_clients()
@@ -56,13 +58,18 @@ async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -
     return True
 
 
-async def _kill(live: Live) -> None:
+async def _kill(engine: Engine, record: Record, live: Live) -> None:
     ended = live.exit
+    # Noted first: if this engine does not live to remove it, no policy shall start it again.
+    record = engine.records.change(record.id, stopped=True)
     if live.shim:
         try:
             await live.shim.kill(0, 9)
         except (OSError, NotFound, Gone):
             pass  # it has just ended by itself
+    if record.state.status == "paused":
+        with contextlib.suppress(NotFound):  # in version 1 what is frozen does not die
+            await in_thread(engine.cgroup(record.state.cgroup).thaw)
     await asyncio.shield(ended)
 
 
@@ -86,7 +93,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
         raise InvalidArgument(f"invalid filter '{unknown[0][:40]}'")
     gone, freed = [], 0
     for record in engine.records.all():
-        if record.active or record.state.status in ("removing", "restarting"):
+        if record.up:
             continue
         if not _matches(record, filters):
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -11,12 +12,13 @@ from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
-from casemate.engine.remove import remove
+from casemate.engine.policy import Again
+from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.errors import Conflict, Error, NotFound
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.supervise.connection import Gone
-from casemate.supervise.shim import Exit
+from casemate.supervise.shim import Exit, Shim
 
 _LOG = logging.getLogger("casemate.run")
 
@@ -33,24 +35,14 @@ class Ending(NamedTuple):
     error: str = ""
 
 
-async def follow(engine: Engine, id_: str, live: Live, cgroup: Cgroup) -> None:
-    """Wait for the end of the container and see to everything that follows from it."""
-    shim = live.shim
-    assert shim
+async def ending(engine: Engine, id_: str, shim: Shim) -> Ending:
+    """Wait for the end of the run under ``shim`` and return it."""
     try:
-        exit_ = await shim.first.exited
-        ending = Ending(exit_.code, exit_.at_ns)
+        exit_ = await asyncio.shield(shim.first.exited)
     except Gone:
-        await shim.gone
-        ending = recorded(engine, id_) or lost()
-    async with live.lock:
-        await ended(engine, id_, live, cgroup, ending)
-    await shim.gone
-    shim.close()
-    if live.shim is shim:
-        live.shim = None
-    if live.released and not live.released.done():
-        live.released.set_result(None)
+        await asyncio.shield(shim.gone)
+        return recorded(engine, id_) or lost()
+    return Ending(exit_.code, exit_.at_ns)
 
 
 def lost() -> Ending:
@@ -64,42 +56,63 @@ def interrupted() -> Ending:
 
 
 async def ended(
-    engine: Engine, id_: str, live: Live, cgroup: Cgroup | None, ending: Ending
+    engine: Engine, id_: str, live: Live, ending: Ending, again: Again | None = None
 ) -> None:
-    """Write the end down, tell who waits, and give back addresses, ports and the cgroup."""
+    """Write the end down, tell who waits, and give back addresses, ports and the cgroup.
+
+    ``again`` is the restart that follows, whose time somebody else waits for. The caller holds
+    the container's lock.
+    """
     record = engine.records.get(id_)
     if record is None:
         return
+    cgroup = engine.cgroup(record.state.cgroup) if record.state.cgroup else None
     if ending.error and cgroup:
         # Its supervisor is gone: nobody else would.
         with telling(f"the processes of container {record.name}"):
             await in_thread(cgroup.kill)
-    oom_killed = _oom_kills(cgroup) > 0
-    record = engine.records.learn(
-        id_,
-        status="dead" if ending.error else "exited",
-        exit_code=ending.code,
-        error=ending.error,
-        oom_killed=oom_killed,
-        finished_ns=ending.at_ns,
-        pid=0,
-        ports=(),
-        cgroup="",  # from here on it is nobody's: a crash leaves it to the next engine's sweep
-    )
-    if not live.exit.done():
-        live.exit.set_result(ending.code)
-    if oom_killed:
-        engine.events.publish("container", "oom", id_, attributes(record))
-    detail = {**attributes(record), "exitCode": str(ending.code)}
-    engine.events.publish("container", "die", id_, detail)
+    before = record.state
+    record = _learn(engine, record, ending, again, oom_killed=_oom_kills(cgroup) > 0)
+    live.shim, live.leaving = None, live.shim
+    live.exited(ending.code)
+    _tell(engine, record, ending, ran_ns=ending.at_ns - before.started_ns)
     _end_execs(live)
     with telling(f"the addresses of container {record.name}"):
         engine.networking.leave(record)
     if cgroup:
         await remove_cgroup(cgroup)
     live.cgroup = ""
-    if record.fixed.host.auto_remove:
-        engine.background(remove_by_itself(engine, id_))
+
+
+def _learn(
+    engine: Engine, record: Record, ending: Ending, again: Again | None, *, oom_killed: bool
+) -> Record:
+    status = "restarting" if again else "dead" if ending.error else "exited"
+    restart = {"restart_count": again.number, "backoff_ms": again.backoff_ms} if again else {}
+    return engine.records.learn(
+        record.id,
+        status=status,
+        exit_code=ending.code,
+        error=ending.error,
+        oom_killed=oom_killed,
+        finished_ns=ending.at_ns,
+        pid=0,
+        ports=(),
+        last_ports=record.state.ports,
+        cgroup="",  # from here on it is nobody's: a crash leaves it to the next engine's sweep
+        **restart,
+    )
+
+
+def _tell(engine: Engine, record: Record, ending: Ending, *, ran_ns: int) -> None:
+    if record.state.oom_killed:
+        engine.events.publish("container", "oom", record.id, attributes(record))
+    detail = {
+        **attributes(record),
+        "execDuration": str(max(0, ran_ns) // 1_000_000_000),
+        "exitCode": str(ending.code),
+    }
+    engine.events.publish("container", "die", record.id, detail)
 
 
 async def remove_cgroup(cgroup: Cgroup) -> None:
@@ -151,16 +164,3 @@ def recorded(engine: Engine, id_: str) -> Ending | None:
         return None
     exit_ = Exit(status, at_ns)
     return Ending(exit_.code, exit_.at_ns)
-
-
-async def remove_by_itself(engine: Engine, id_: str) -> None:
-    """Remove a container that was made with --rm."""
-    record = engine.records.get(id_)
-    if record is None:
-        return
-    try:
-        await remove(engine, record)
-    except NotFound:
-        pass  # somebody else was faster
-    except Error as error:
-        engine.records.learn(id_, status="dead", error=f"cannot be removed: {error}")

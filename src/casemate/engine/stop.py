@@ -1,90 +1,131 @@
-"""Stop, kill and wait."""
+"""Stop and kill: the end of a container that somebody wants."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from typing import Literal
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar
 
+from casemate.engine import life, pausing, states
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
 from casemate.engine.signals import number as signal_number
-from casemate.errors import Conflict, InvalidArgument
 from casemate.supervise.connection import Gone
 
-Condition = Literal["not-running", "next-exit", "removed"]
-_STOP_TIMEOUT_S = 10
+T = TypeVar("T")
+
+_TIMEOUT_S = 10
 _KILL = 9
+#: What a container without a stop signal of its own is asked to end with.
+_ENDING = ("TERM", "INT", "QUIT")
+
+
+class Ask(NamedTuple):
+    """How a container is asked to end: by a signal, and by KILL ``timeout_s`` later (-1: never)."""
+
+    signal: int
+    timeout_s: int
+
+
+def ask(record: Record, signal: str = "", timeout_s: int | None = None) -> Ask:
+    """Return how ``record`` is asked to end, where nothing is given as it was created.
+
+    Raises InvalidArgument for a signal that is none.
+    """
+    config = record.fixed.config
+    number = signal_number(signal or config.stop_signal or _ENDING[0])
+    if timeout_s is None:
+        timeout_s = _TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
+    return Ask(number, timeout_s)
 
 
 async def stop(
     engine: Engine, record: Record, *, signal: str = "", timeout_s: int | None = None
 ) -> bool:
-    """Ask the container to end, and kill it after ``timeout_s`` seconds (-1: never).
-
-    Returns False when it did not run.
-    """
-    if not engine.current(record).active:
+    """Have the container end for good. Returns False when it did not run."""
+    asked = ask(record, signal, timeout_s)
+    if not states.allow("stop", record, engine.status(engine.current(record))):
         return False
-    config = record.fixed.config
-    number = signal_number(signal or config.stop_signal or "TERM")
-    if timeout_s is None:
-        timeout_s = _STOP_TIMEOUT_S if config.stop_timeout is None else config.stop_timeout
-    ended = engine.live(record.id).exit
-    await _send(engine, record, number)
-    try:
-        async with asyncio.timeout(None if timeout_s < 0 else timeout_s):
-            await asyncio.shield(ended)
-    except TimeoutError:
-        await _send(engine, record, _KILL)
-        await asyncio.shield(ended)
-    engine.events.publish("container", "stop", record.id, attributes(record))
+
+    async def deliver(number: int) -> None:
+        await _deliver(engine, record, number)
+
+    # It may start again by its policy in between.
+    while (current := engine.records.get(record.id)) and current.up:
+        if current.active:
+            await until_the_end(asked, deliver, engine.live(record.id).exit)
+        else:
+            await _give_up(engine, record)
+    engine.events.publish("container", "stop", record.id, attributes(current or record))
     return True
 
 
 async def kill(engine: Engine, record: Record, signal: str = "") -> None:
     """Send a signal, KILL unless asked otherwise; KILL waits for the end. Raises Conflict."""
     number = signal_number(signal or "KILL")
-    if not engine.current(record).active:
-        raise Conflict(
-            f"cannot kill container: {record.name}: container {record.id} is not running"
-        )
+    current = engine.current(record)
+    states.allow("kill", current, engine.status(current))
+    if current.state.status == "restarting":
+        await _give_up(engine, record)
+        return
     ended = engine.live(record.id).exit
-    await _send(engine, record, number)
-    detail = {**attributes(record), "signal": str(number)}
-    engine.events.publish("container", "kill", record.id, detail)
+    await _deliver(engine, record, number)
     if number == _KILL:
         await asyncio.shield(ended)
 
 
-async def _send(engine: Engine, record: Record, number: int) -> None:
+async def until_the_end(
+    asked: Ask, deliver: Callable[[int], Awaitable[None]], ended: asyncio.Future[T]
+) -> T:
+    """Send what is ``asked`` by ``deliver``, and KILL when it has not ``ended`` in time."""
+    await deliver(asked.signal)
+    try:
+        async with asyncio.timeout(None if asked.timeout_s < 0 else asked.timeout_s):
+            return await asyncio.shield(ended)
+    except TimeoutError:
+        await deliver(_KILL)
+        return await asyncio.shield(ended)
+
+
+async def send(engine: Engine, record: Record, number: int) -> None:
+    """Send a signal to the container's first process; one that has just ended needs none."""
     shim = engine.live(record.id).shim
     try:
         if shim:
             await shim.kill(0, number)
     except Gone:
-        pass  # it has just ended
+        pass
     except OSError as error:
         if error.errno != errno.ESRCH:
             raise
+    detail = {**attributes(record), "signal": str(number)}
+    engine.events.publish("container", "kill", record.id, detail)
 
 
-def waiting(engine: Engine, record: Record, condition: str) -> asyncio.Future[int]:
-    """Return a future that is done with the exit code when ``condition`` holds.
-
-    Raises InvalidArgument for a condition that is none.
-    """
+async def _deliver(engine: Engine, record: Record, number: int) -> None:
+    """Send a signal; one that means the end is noted before, and reaches a paused container."""
+    if not _means_the_end(record, number):
+        await send(engine, record, number)
+        return
+    engine.records.change(record.id, stopped=True)
+    await send(engine, record, number)
     live = engine.live(record.id)
-    if condition == "removed":
-        return live.removed
-    if condition not in ("", "not-running", "next-exit"):
-        raise InvalidArgument(f'invalid condition: "{condition[:40]}"')
-    current = engine.current(record)
-    if condition != "next-exit" and not current.active:
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        done.set_result(current.state.exit_code)
-        return done
-    if live.exit.done() and not current.active:
-        live.exit = asyncio.get_running_loop().create_future()
-    return live.exit
+    async with live.lock:
+        current = engine.records.get(record.id)
+        if current and current.state.status == "paused":
+            await pausing.let_go_on(engine, current)
+
+
+def _means_the_end(record: Record, number: int) -> bool:
+    own = record.fixed.config.stop_signal
+    return number in (_KILL, *map(signal_number, (own,) if own else _ENDING))
+
+
+async def _give_up(engine: Engine, record: Record) -> None:
+    live = engine.live(record.id)
+    async with live.lock:
+        current = engine.records.get(record.id)
+        if current and current.state.status == "restarting":
+            life.give_up(engine, current, live)

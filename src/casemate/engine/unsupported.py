@@ -43,7 +43,6 @@ _HOST: dict[str, tuple[str, _Test]] = {
     "log_config": ("--log-driver", lambda v: v.type not in ("", "json-file", "none")),
     "oom_kill_disable": ("--oom-kill-disable", _set),
     "pid_mode": ("--pid", _set),
-    "restart_policy": ("--restart", lambda v: v.name not in ("", "no")),
     "runtime": ("--runtime", _not_in("", "casemate")),
     "storage_opt": ("--storage-opt", _set),
     "userns_mode": ("--userns", _not_in("", "host")),

@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from casemate.errors import Conflict, Error, PermissionDenied, Unavailable, from_os
@@ -25,6 +25,8 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 # Says whether a port belongs to another container: (protocol, address, port).
 Ours = Callable[[str, str, int], bool]
+#: Host ports of before, by container port, protocol and address.
+Before = Mapping[tuple[int, str, str], int]
 
 
 class Published(NamedTuple):
@@ -36,18 +38,21 @@ class Published(NamedTuple):
     socket: socket.socket
 
 
-def bind(publications: Iterable[Publication], ours: Ours) -> list[Published]:
+def bind(
+    publications: Iterable[Publication], ours: Ours, before: Before | None = None
+) -> list[Published]:
     """Bind every publication, or none; a port for every address has a socket for each IP version.
 
-    ``ours`` makes the message tell a port of another container from one of another program. TCP
-    sockets listen already. Raises Conflict for a port in use, PermissionDenied for one that this
-    user may not have, InvalidArgument or Unavailable. The caller closes the sockets.
+    ``ours`` makes the message tell a port of another container from one of another program. Where
+    the number is left open, that of ``before`` is taken if it is free. TCP sockets listen already.
+    Raises Conflict for a port in use, PermissionDenied for one that this user may not have,
+    InvalidArgument or Unavailable. The caller closes the sockets.
     """
     bound: list[Published] = []
     with contextlib.ExitStack() as undo:
         undo.callback(_close, bound)
         for publication in publications:
-            bound += _bind(publication, ours)
+            bound += _bind(publication, ours, before or {})
         undo.pop_all()
     return bound
 
@@ -57,17 +62,26 @@ def _close(bound: Iterable[Published]) -> None:
         one.socket.close()
 
 
-def _bind(publication: Publication, ours: Ours) -> list[Published]:
+def _bind(publication: Publication, ours: Ours, before: Before) -> list[Published]:
     """Bind a publication to the first port that is free for all its addresses."""
-    ephemeral = publication.host == EPHEMERAL
     taken: Conflict | None = None
-    for port in [0] * _EPHEMERAL_ATTEMPTS if ephemeral else publication.host.numbers():
+    for port in _numbers(publication, before):
         try:
             return _bind_port(publication, port, ours)
         except Conflict as error:
             taken = error
     assert taken is not None
     raise taken
+
+
+def _numbers(publication: Publication, before: Before) -> list[int]:
+    """Return the host ports to try, in order; 0 leaves the choice to the kernel."""
+    address = _addresses(publication.address)[0]
+    last = before.get((publication.container_port, publication.protocol, address), 0)
+    if publication.host == EPHEMERAL:
+        return [last] * bool(last) + [0] * _EPHEMERAL_ATTEMPTS
+    numbers = publication.host.numbers()
+    return [last] * (last in numbers) + [n for n in numbers if n != last]
 
 
 def _bind_port(publication: Publication, port: int, ours: Ours) -> list[Published]:

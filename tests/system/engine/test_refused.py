@@ -37,7 +37,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "Links": (["a:b"], "--link"),
     "OomKillDisable": (True, "--oom-kill-disable"),
     "PidMode": ("host", "--pid host"),
-    "RestartPolicy": ({"Name": "always"}, "--restart"),
     "Runtime": ("runc", "--runtime runc"),
     "StorageOpt": ({"size": "1G"}, "--storage-opt"),
     "UTSMode": ("host", "--uts host"),
@@ -53,7 +52,8 @@ EXECUTED = {
     *("DnsOptions", "DnsSearch", "ExtraHosts", "GroupAdd", "Init", "LogConfig", "MaskedPaths"),
     *("Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness", "Mounts", "NanoCpus"),
     *("NetworkMode", "OomScoreAdj", "PidsLimit", "PortBindings", "Privileged", "PublishAllPorts"),
-    *("ReadonlyPaths", "ReadonlyRootfs", "SecurityOpt", "ShmSize", "Sysctls", "Tmpfs", "Ulimits"),
+    *("ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls"),
+    *("Tmpfs", "Ulimits"),
 }
 
 #: Said to others than the engine: where the client writes the id, and remarks.
