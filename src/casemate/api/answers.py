@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -182,10 +182,15 @@ async def _copy(source: socket.socket, sink: socket.socket, first: bytes) -> Non
         sink.shutdown(socket.SHUT_WR)
 
 
-async def stream(call: Call, pieces: AsyncGenerator[bytes, None], content_type: str) -> None:
+async def stream(
+    call: Call,
+    pieces: AsyncGenerator[bytes, None],
+    content_type: str,
+    headers: Mapping[str, str] = {},
+) -> None:
     """Answer with ``pieces`` as they come; what they hold is let go when the client goes."""
     async with contextlib.aclosing(pieces):
-        out = await call.request.exchange.begin(200, {"Content-Type": content_type})
+        out = await call.request.exchange.begin(200, {"Content-Type": content_type, **headers})
         async for piece in pieces:
             await out.write(piece)
         await out.end()

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from casemate.api import containers, exec, images, life, networks, own, system
+from casemate.api import containers, exec, files, images, life, networks, own, system
 from casemate.api.router import VERSION, Call, Router, split_version
 from casemate.engine.engine import Engine
 from casemate.errors import Error, Unavailable, from_os, http_status
@@ -35,6 +35,7 @@ class App:
                 *containers.ROUTES,
                 *life.ROUTES,
                 *exec.ROUTES,
+                *files.ROUTES,
                 *images.ROUTES,
                 *networks.ROUTES,
                 *own.ROUTES,

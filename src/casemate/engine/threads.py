@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,6 +13,15 @@ T = TypeVar("T")
 async def in_thread(work: Callable[[], T]) -> T:
     """Run blocking ``work`` beside the event loop."""
     return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+async def in_own_thread(work: Callable[[], T]) -> T:
+    """Run blocking ``work`` that waits for a client: in a thread that nobody else needs."""
+    pool = ThreadPoolExecutor(1, "client")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+    finally:
+        pool.shutdown(wait=False)
 
 
 async def pieces(source: Generator[T, None, None]) -> AsyncGenerator[T, None]:

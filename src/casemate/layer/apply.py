@@ -9,10 +9,10 @@ out as overlayfs wants them: devices 0:0, and ``trusted.overlay.opaque``.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
+from casemate.layer import making
 from casemate.layer.copying import copy_range
 from casemate.layer.tar import Kind
 from casemate.layer.tree import Node
@@ -20,7 +20,6 @@ from casemate.linux.inroot import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_
 
 _OPAQUE = "trusted.overlay.opaque"
 _BELOW = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Place(NamedTuple):
@@ -69,29 +68,20 @@ def _make_directory(node: Node, place: _Place, name: bytes) -> None:
 
 
 def _describe_directory(node: Node, directory: int) -> None:
-    _describe(node, directory)
+    making.describe(node, directory)
     if node.opaque:
         os.setxattr(directory, _OPAQUE, b"y")
     os.utime(directory, ns=(node.mtime_ns, node.mtime_ns))
 
 
-def _describe(node: Node, descriptor: int) -> None:
-    """Set owner, mode and attributes, in this order: a change of owner clears the other two."""
-    if node.uid or node.gid:
-        os.fchown(descriptor, node.uid, node.gid)
-    os.fchmod(descriptor, node.mode)
-    for name, value in (node.xattrs or {}).items():
-        os.setxattr(descriptor, name, value)
-
-
 def _make_file(node: Node, place: _Place, name: bytes) -> None:
-    file = os.open(name, _NEW_FILE, 0o600, dir_fd=place.descriptor)
+    file = making.new_file(place.descriptor, name)
     try:
         if node.extents is None:
             copy_range(place.tar, node.offset, file, 0, node.size)
         else:
             _copy_extents(node, place.tar, file)
-        _describe(node, file)
+        making.describe(node, file)
         os.utime(file, ns=(node.mtime_ns, node.mtime_ns))
     finally:
         os.close(file)
@@ -106,34 +96,13 @@ def _copy_extents(node: Node, tar: int, file: int) -> None:
 
 
 def _make_symlink(node: Node, place: _Place, name: bytes) -> None:
-    os.symlink(node.target, name, dir_fd=place.descriptor)
-    _describe_special(node, place, name)
+    making.symlink(node, place.descriptor, name)
 
 
 def _make_special(node: Node, place: _Place, name: bytes) -> None:
-    device = os.makedev(node.major, node.minor)
-    os.mknod(name, _FORMAT[node.kind] | 0o600, device, dir_fd=place.descriptor)
-    _describe_special(node, place, name)
+    making.special(node, place.descriptor, name)
 
 
-def _describe_special(node: Node, place: _Place, name: bytes) -> None:
-    """Describe what is not to be opened: links, devices and fifos."""
-    if node.uid or node.gid:
-        os.chown(name, node.uid, node.gid, dir_fd=place.descriptor, follow_symlinks=False)
-    if node.kind != "symlink":
-        os.chmod(name, node.mode, dir_fd=place.descriptor)
-    for key, value in (node.xattrs or {}).items():
-        path = b"/proc/self/fd/%d/%s" % (place.descriptor, name)
-        os.setxattr(path, key, value, follow_symlinks=False)
-    times = (node.mtime_ns, node.mtime_ns)
-    os.utime(name, ns=times, dir_fd=place.descriptor, follow_symlinks=False)
-
-
-_FORMAT: dict[Kind, int] = {
-    "character": stat.S_IFCHR,
-    "block": stat.S_IFBLK,
-    "fifo": stat.S_IFIFO,
-}
 _MAKE: dict[Kind, Callable[[Node, _Place, bytes], None]] = {
     "file": _make_file,
     "directory": _make_directory,

@@ -9,34 +9,21 @@ left out, as every engine does. Source: image-spec v1.1 layer.md.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from casemate.errors import FailedPrecondition, from_os
-from casemate.layer import holes, names, overlay, write
+from casemate.layer import members, names, overlay, write
+from casemate.layer.members import Members
 from casemate.layer.names import shown
-from casemate.layer.stream import PIECE_BYTES
 from casemate.layer.tar import Entry, Kind
 from casemate.layer.walk import Found, walk
-from casemate.layer.xattrs import ACLS
-from casemate.linux.inroot import open_regular_entry, open_root
+from casemate.linux.inroot import open_root
 
-_KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "file",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "character",
-    stat.S_IFBLK: "block",
-    stat.S_IFDIR: "directory",
-    stat.S_IFIFO: "fifo",
-}
-_SECOND = 1_000_000_000
 #: An overlay mounted with options that casemate never sets: its files are not what they seem.
 _POINTERS = ("trusted.overlay.redirect", "trusted.overlay.metacopy", "trusted.overlay.whiteout")
-#: What the calls on an entry answer when it is not any more what it was found to be.
-_REPLACED = frozenset((errno.ENOENT, errno.ELOOP, errno.EINVAL))
 
 
 def archive(upper: str, what: str) -> Iterator[bytes]:
@@ -45,14 +32,8 @@ def archive(upper: str, what: str) -> Iterator[bytes]:
     ``what`` names it in errors: FailedPrecondition for what no layer can hold. Must be read to its
     end or closed.
     """
-    pending = bytearray()
     with _opened(upper, what) as top:
-        for piece in _Archive(top, what).pieces():
-            pending += piece
-            if len(pending) >= PIECE_BYTES:
-                yield bytes(pending)
-                pending.clear()
-    yield bytes(pending + write.END)
+        yield from members.archive(_Archive(top, what).parts())
 
 
 @contextlib.contextmanager
@@ -68,21 +49,21 @@ def _opened(upper: str, what: str) -> Iterator[int]:
 
 
 class _Archive:
-    """One archive on its way: what was seen of hard links so far."""
+    """One archive on its way."""
 
     def __init__(self, top: int, what: str) -> None:
         self._top = top
         self._what = what
-        self._linked: dict[int, bytes] = {}
+        self._members = Members()
 
-    def pieces(self) -> Iterator[bytes]:
+    def parts(self) -> Iterator[bytes]:
         root = Found(b".", self._top, b".", os.stat(".", dir_fd=self._top))
         yield from self._entry(root, "directory")
         for found in walk(self._top):
             if overlay.is_whiteout(found.status):
                 yield _whiteout(found.path)
                 continue
-            kind = _KINDS.get(stat.S_IFMT(found.status.st_mode))
+            kind = members.kind_of(found.status)
             if kind is None:
                 continue
             if found.name.startswith(names.WHITEOUT):
@@ -90,82 +71,25 @@ class _Archive:
             try:
                 yield from self._entry(found, kind)
             except OSError as error:
-                if error.errno not in _REPLACED:
+                if error.errno not in members.REPLACED:
                     raise
 
     def _entry(self, found: Found, kind: Kind) -> Iterator[bytes]:
-        """Yield one entry with its data; an error for what was replaced precedes the first byte."""
-        path, status = found.path, found.status
-        many = status.st_nlink > 1 and kind != "directory"
-        if many and (first := self._linked.get(status.st_ino)) is not None:
-            yield write.member(_described(path, "link", status, target=first))
+        again = self._members.again(found, kind)
+        if again:
+            yield again
             return
         xattrs = overlay.attributes(found.directory, found.name)
         for key in _POINTERS:
             if key in xattrs:
-                raise self._refused(path, f"has the attribute {key}, of an overlay that hides data")
-        if kind == "file":
-            yield from _file(found, _kept(xattrs))
-        else:
-            link = kind == "symlink"
-            target = os.readlink(found.name, dir_fd=found.directory) if link else b""
-            yield write.member(_described(path, kind, status, _kept(xattrs), target))
+                rule = f"has the attribute {key}, of an overlay that hides data"
+                raise self._refused(found.path, rule)
+        yield from self._members.whole(found, kind, xattrs)
         if kind == "directory" and xattrs.get(overlay.OPAQUE) == b"y":
-            yield write.member(_blank(path + b"/" + names.OPAQUE))
-        if many:
-            self._linked[status.st_ino] = path
+            yield write.member(_blank(found.path + b"/" + names.OPAQUE))
 
     def _refused(self, path: bytes, rule: str) -> FailedPrecondition:
         return FailedPrecondition(f"cannot make a layer of {self._what}: {shown(path)} {rule}")
-
-
-def _file(found: Found, xattrs: dict[bytes, bytes]) -> Iterator[bytes]:
-    file = open_regular_entry(found.directory, found.name)
-    try:
-        status = os.fstat(file)
-        extents = holes.extents(file, status)
-        ranges = ((0, status.st_size),) if extents is None else extents
-        stored = sum(length for _, length in ranges)
-        entry = _described(found.path, "file", status, xattrs)
-        yield write.member(entry._replace(size=status.st_size, stored=stored, extents=extents))
-        for offset, length in ranges:
-            yield from _data(file, offset, length)
-        yield write.padding(stored)
-    finally:
-        os.close(file)
-
-
-def _data(file: int, offset: int, length: int) -> Iterator[bytes]:
-    """Yield exactly ``length`` bytes; zeros for what the file has lost meanwhile."""
-    while length:
-        piece = os.pread(file, min(length, PIECE_BYTES), offset)
-        if not piece:
-            piece = bytes(min(length, PIECE_BYTES))
-        offset += len(piece)
-        length -= len(piece)
-        yield piece
-
-
-def _described(
-    path: bytes,
-    kind: Kind,
-    status: os.stat_result,
-    xattrs: dict[bytes, bytes] | None = None,
-    target: bytes = b"",
-) -> Entry:
-    is_device = kind in ("character", "block")
-    return Entry(
-        path,
-        kind,
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        status.st_mtime_ns // _SECOND * _SECOND,
-        target=target,
-        major=os.major(status.st_rdev) if is_device else 0,
-        minor=os.minor(status.st_rdev) if is_device else 0,
-        xattrs=xattrs,
-    )
 
 
 def _blank(path: bytes) -> Entry:
@@ -176,18 +100,6 @@ def _blank(path: bytes) -> Entry:
 def _whiteout(path: bytes) -> bytes:
     directory, slash, name = path.rpartition(b"/")
     return write.member(_blank(directory + slash + names.WHITEOUT + name))
-
-
-def _kept(xattrs: dict[str, bytes]) -> dict[bytes, bytes]:
-    """Return the attributes that belong to the file and not to this machine or to overlayfs."""
-    found = {os.fsencode(key): value for key, value in xattrs.items()}
-    return {key: value for key, value in found.items() if _is_kept(key)}
-
-
-def _is_kept(key: bytes) -> bool:
-    if key.startswith(b"trusted."):
-        return not key.startswith(overlay.PREFIX.encode())
-    return key.startswith(b"user.") or key == b"security.capability" or key in ACLS
 
 
 class Change(NamedTuple):

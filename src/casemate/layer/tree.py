@@ -144,10 +144,7 @@ class Tree:
             self._known[path] = node
             _describe(node, entry)
             return
-        node = Node(entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime_ns)
-        _describe(node, entry)
-        _FILLED[entry.kind](node, entry)
-        self._put(parent, base, node)
+        self._put(parent, base, node_of(entry))
 
     def _put(self, parent: Node, base: bytes, node: Node) -> None:
         """Give ``node`` the name ``base``; what had it goes, a directory with all it holds."""
@@ -269,6 +266,15 @@ class Tree:
                     if child.links == 1:
                         found.append(child)
         return found
+
+
+def node_of(entry: Entry) -> Node:
+    """Return what ``entry``, which is no hard link, describes by itself. Raises BadName."""
+    node = Node(entry.kind, entry.mode, entry.uid, entry.gid, entry.mtime_ns)
+    _describe(node, entry)
+    if entry.kind != "directory":
+        _FILLED[entry.kind](node, entry)
+    return node
 
 
 def _children(directory: Node) -> dict[bytes, Node]:

@@ -73,6 +73,14 @@ def open_in(
     return check(descriptor, "openat2", os.fsdecode(name))
 
 
+def path_of(descriptor: int) -> str:
+    """Return a path that stands for an open file itself, for calls that take no O_PATH descriptor.
+
+    The descriptor is ours, so this link of procfs is not the attacker's.
+    """
+    return f"/proc/self/fd/{descriptor}"
+
+
 def make_directories(root: int, path: Path, mode: int = 0o755) -> int:
     """Make the directory ``path`` and its missing parents; return a descriptor (O_PATH) of it.
 
@@ -112,12 +120,13 @@ def open_regular(root: int, path: Path) -> int:
     return _regular(open_in(root, path), path)
 
 
-def open_regular_entry(directory: int, name: Path) -> int:
+def open_regular_entry(directory: int, name: Path, *, crossing: bool = False) -> int:
     """Open the regular file ``name`` in ``directory`` as ``open_regular`` does; follow no link.
 
-    A link is refused with ELOOP.
+    A link is refused with ELOOP, a mount with EXDEV unless ``crossing``.
     """
-    return _regular(open_in(directory, name, resolve=_PLAIN), name)
+    resolve = _PLAIN & ~RESOLVE_NO_XDEV if crossing else _PLAIN
+    return _regular(open_in(directory, name, resolve=resolve), name)
 
 
 def _regular(found: int, path: Path) -> int:
@@ -125,8 +134,7 @@ def _regular(found: int, path: Path) -> int:
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
-        # The descriptor is ours, so this link of procfs is not the attacker's.
-        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return os.open(path_of(found), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     finally:
         os.close(found)
 

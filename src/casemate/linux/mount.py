@@ -55,7 +55,7 @@ AT_SYMLINK_NOFOLLOW = 0x100
 
 AT_FDCWD = -100
 
-_CLONE_NEWNS = 0x20000  # linux/sched.h
+_CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
 _CLOEXEC = 1  # FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC
 _MOVE_F_EMPTY_PATH = 0x4
 _MOVE_T_EMPTY_PATH = 0x40
@@ -270,6 +270,16 @@ def enter_private_namespace() -> None:
     """
     check(libc.unshare(_CLONE_NEWNS), "unshare")
     mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def enter_namespace(descriptor: int) -> None:
+    """Move the calling thread into a mount namespace: its root becomes that of the namespace.
+
+    ``descriptor`` is of the namespace, or a pidfd of a process in it (Linux 5.8). A thread that has
+    done so resolves every path in there: it opens what it came for, and ends.
+    """
+    check(libc.unshare(_CLONE_FS), "unshare")
+    check(libc.setns(descriptor, _CLONE_NEWNS), "setns", descriptor)
 
 
 def sync_filesystem(descriptor: int) -> None:

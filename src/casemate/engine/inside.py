@@ -1,0 +1,174 @@
+"""A container's root as the container sees it, held by a descriptor and looked into in-root.
+
+Of a container that runs it is the root of its own mount namespace, with all that is mounted there.
+Of one that does not it is its layers with what would be mounted, in a namespace of a thread of our
+own: nobody else sees it, and it is gone with the thread, whatever becomes of the engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from casemate.engine import bundle, rootfs
+from casemate.engine.engine import Engine
+from casemate.engine.records import MountPoint, Record
+from casemate.errors import Conflict, FailedPrecondition, from_os
+from casemate.linux import inroot, mount
+from casemate.snapshot.mounts import RootMount
+
+
+class Ended(Conflict):
+    """The container does not run, or not any more."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"container {record.name} is not running")
+
+
+@contextlib.contextmanager
+def running(record: Record, pid: int) -> Iterator[int]:
+    """Give a descriptor (O_PATH) of the root of a container that runs, by its first process.
+
+    Raises Ended when it has, or ``pid`` is 0.
+    """
+    if not pid:
+        raise Ended(record)
+    with ThreadPoolExecutor(1, "inside") as thread:
+        root = thread.submit(_root_of, record, pid).result()
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+def _root_of(record: Record, pid: int) -> int:
+    """Return the root of the process's mount namespace; the calling thread stays in it."""
+    try:
+        process = os.pidfd_open(pid)
+        try:
+            with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as file:
+                cgroups = file.read()
+            # Looked at after the cgroup: who was there is who the descriptor stands for.
+            if record.state.cgroup not in cgroups or _has_ended(process):
+                raise Ended(record)
+            mount.enter_namespace(process)
+            return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.close(process)
+    except (ProcessLookupError, FileNotFoundError):
+        raise Ended(record) from None
+
+
+def _has_ended(process: int) -> bool:
+    waiting = select.poll()
+    waiting.register(process, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+@contextlib.contextmanager
+def stopped(engine: Engine, record: Record, *, writable: bool) -> Iterator[int]:
+    """Give a descriptor of the root of a container that does not run, with what it mounts.
+
+    With ``writable`` what is written goes into its writable layer: it must not be started
+    meanwhile. Raises FailedPrecondition for a mount whose source is not there.
+    """
+    root = engine.root(record)
+    points = _points(engine, record)
+    new_api = engine.host.overlay_layers
+    if not writable and not points:
+        with rootfs.seen(root, engine.host.root_place, new_api=new_api) as seen:
+            yield seen
+        return
+    with ThreadPoolExecutor(1, "inside") as thread:
+        made = thread.submit(_mounted, engine, record, root, points, writable).result()
+        try:
+            yield made
+        finally:
+            os.close(made)
+
+
+def _points(engine: Engine, record: Record) -> list[MountPoint]:
+    """Return what is mounted below the root from outside of it, parents first."""
+    directory = engine.paths.container(record.id)
+    files = (
+        MountPoint(type="bind", source=f"{directory}/{name}", destination=destination)
+        for name, destination in bundle.file_names(record).items()
+        if os.path.exists(f"{directory}/{name}")  # not before the first start
+    )
+    chosen = [point for point in (*files, *record.fixed.mounts) if point.type != "tmpfs"]
+    return sorted(chosen, key=lambda point: point.destination.rstrip("/").count("/"))
+
+
+def _mounted(
+    engine: Engine, record: Record, root: RootMount, points: list[MountPoint], writable: bool
+) -> int:
+    """Mount everything in a namespace of this thread's own, and open it."""
+    mount.enter_private_namespace()
+    place = engine.host.root_place
+    try:
+        mount.mount("casemate", place, "tmpfs", 0, "mode=700")
+        for name in ("root", "upper", "work"):
+            os.mkdir(f"{place}/{name}", 0o755)
+        if not writable:
+            # Places for mounts that were never made are made in passing.
+            layers = (root.upper, *root.lower) if root.upper else root.lower
+            root = RootMount(layers, f"{place}/upper", f"{place}/work")
+        _mount_root(root, f"{place}/root", new_api=engine.host.overlay_layers)
+        opened = inroot.open_root(f"{place}/root")
+        for point in points:
+            _attach(opened, point, record)
+        if record.fixed.host.readonly_rootfs or not writable:
+            mount.set_attributes(opened, mount.MOUNT_ATTR_RDONLY)
+        return opened
+    except OSError as error:
+        raise from_os(error, f"cannot mount the root of container {record.name}") from error
+
+
+def _mount_root(root: RootMount, place: str, *, new_api: bool) -> None:
+    if not new_api:
+        mount.mount("overlay", place, "overlay", 0, root.options())
+        return
+    mounted = mount.detached("overlay", root.settings())
+    try:
+        mount.attach(mounted, place)
+    finally:
+        os.close(mounted)
+
+
+def _attach(root: int, point: MountPoint, record: Record) -> None:
+    try:
+        clone = mount.open_tree(point.source, mount.OPEN_TREE_CLONE | mount.AT_RECURSIVE)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"cannot mount {point.source} at {point.destination} of container {record.name}:"
+            f" {os.strerror(error.errno or 0).lower()}"
+        ) from error
+    try:
+        target = _place(root, point)
+        try:
+            mount.attach(clone, target)
+        finally:
+            os.close(target)
+        if not point.writable:
+            mount.set_attributes(clone, mount.MOUNT_ATTR_RDONLY, flags=mount.AT_RECURSIVE)
+    finally:
+        os.close(clone)
+
+
+def _place(root: int, point: MountPoint) -> int:
+    """Return a descriptor of where ``point`` is mounted, which is made if it is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return inroot.open_in(root, point.destination)
+    if os.path.isdir(point.source):
+        return inroot.make_directories(root, point.destination)
+    parent, _, name = point.destination.rpartition("/")
+    directory = inroot.make_directories(root, parent)
+    try:
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(name, flags, 0o644, dir_fd=directory))
+        return inroot.open_in(directory, name)
+    finally:
+        os.close(directory)
