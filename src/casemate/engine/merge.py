@@ -32,7 +32,7 @@ def merged(config: Config, image: RunConfig) -> Config:
         working_dir=config.working_dir or image.working_dir,
         exposed_ports=_union(image.exposed_ports, config.exposed_ports) or None,
         labels=_union(image.labels, config.labels),
-        volumes=_union(image.volumes, config.volumes) or None,
+        volumes=_paths(_union(image.volumes, config.volumes)) or None,
         stop_signal=config.stop_signal or image.stop_signal,
         healthcheck=config.healthcheck or image.healthcheck,
         on_build=list(image.on_build) or None,
@@ -53,6 +53,13 @@ def command(config: Config) -> tuple[str, ...]:
 
 def _list(value: tuple[str, ...] | None) -> list[str] | None:
     return None if value is None else list(value)
+
+
+def _paths(volumes: dict[str, Any]) -> dict[str, Any]:
+    for path in volumes:
+        if "\0" in path:
+            raise InvalidArgument(f"invalid volume {path[:80]!r}: it has a NUL")
+    return volumes
 
 
 def _union(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:

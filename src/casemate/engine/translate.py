@@ -90,6 +90,8 @@ def directory(path: str) -> str:
         raise InvalidArgument(
             f"the working directory '{path[:200]}' is invalid, it needs to be an absolute path"
         )
+    if "\0" in path:
+        raise InvalidArgument(f"the working directory {path[:200]!r} has a NUL")
     return posixpath.normpath(path)
 
 

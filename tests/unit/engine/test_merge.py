@@ -6,6 +6,7 @@ import pytest
 
 from casemate.engine.merge import command, merged
 from casemate.engine.model import Config
+from casemate.engine.translate import directory
 from casemate.errors import InvalidArgument
 from casemate.oci.image import RunConfig
 
@@ -50,3 +51,10 @@ def test_the_rest_is_the_images_unless_asked() -> None:
     assert found.labels == {"a": "1", "b": "2"}
     assert found.exposed_ports == {"80/tcp": {}, "81/tcp": {}}
     assert merged(Config(user="other"), image).user == "other"
+
+
+def test_paths_of_an_image_with_a_nul_are_refused() -> None:
+    with pytest.raises(InvalidArgument, match="NUL"):
+        merged(Config(), RunConfig(volumes={"/a\0b": {}}))
+    with pytest.raises(InvalidArgument, match="NUL"):
+        directory(merged(Config(), RunConfig(working_dir="/a\0b")).working_dir)
