@@ -8,7 +8,17 @@ from typing import Any
 
 import msgspec
 
-from casemate.api import containers, exec, files, images, life, networks, own, system
+from casemate.api import (
+    containers,
+    exec,
+    files,
+    images,
+    life,
+    networks,
+    observing,
+    own,
+    system,
+)
 from casemate.api.router import VERSION, Call, Router, split_version
 from casemate.engine.engine import Engine
 from casemate.errors import Error, Unavailable, from_os, http_status
@@ -36,6 +46,7 @@ class App:
                 *life.ROUTES,
                 *exec.ROUTES,
                 *files.ROUTES,
+                *observing.ROUTES,
                 *images.ROUTES,
                 *networks.ROUTES,
                 *own.ROUTES,

@@ -22,6 +22,8 @@ from casemate.engine.paths import Paths
 from casemate.engine.records import Record, Records, Status
 from casemate.engine.rooms import Rooms
 from casemate.engine.rootfs import Users
+from casemate.engine.sampling import Sampling
+from casemate.engine.usage import Processors
 from casemate.engine.watching import Watching
 from casemate.errors import NotFound
 from casemate.image.store import ImageStore
@@ -89,6 +91,8 @@ class Engine:
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()
+        self.sampling = Sampling()
+        self.processors = Processors()
         self.rooms: Rooms  # set by the composition root: it needs a plan, and that an engine
         self.snapshotter_reason = ""
         #: Containers that are being created and not written down yet, by id.
@@ -214,6 +218,7 @@ class Engine:
             if live.shim:
                 live.shim.close()
         self.watching.close()
+        self.sampling.close()
         self.networking.close()
         self.hierarchies.close()
         self.program.close()

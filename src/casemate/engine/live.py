@@ -33,6 +33,8 @@ class ExecConfig(msgspec.Struct, frozen=True, rename="pascal"):
     user: str = ""
     working_dir: str = ""
     console_size: tuple[int, int] | None = None
+    #: Of the start, and said there once more: clients send it with both.
+    detach: bool = False
 
 
 class Exec:

@@ -27,6 +27,7 @@ Verb = Literal[
     "restart",
     "start",
     "stop",
+    "top",
     "unpause",
     "update",
     "wait",
@@ -86,6 +87,10 @@ REFUSED: Mapping[Verb, Mapping[Status, str]] = {
     "start": {
         "paused": "cannot start a paused container, try unpause instead",
         **dict.fromkeys(("dead", "removing"), _LEAVING),
+    },
+    "top": {
+        **_without_process(_NOT_RUNNING),
+        "restarting": _RESTARTING,
     },
     "unpause": dict.fromkeys(
         (*_NO_PROCESS, "running", "restarting"), "Container {id} is not paused"
