@@ -249,4 +249,3 @@ def _refuse_mounts_below(top: int) -> None:
         with contextlib.suppress(FileNotFoundError):
             flags = os.O_PATH | os.O_NOFOLLOW
             os.close(open_in(found.directory, found.name, flags, resolve=_NO_MOUNT))
-
