@@ -5,6 +5,7 @@
  * would); little more than one chunk of each stream waits for it. */
 #include "process.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -14,6 +15,13 @@ enum {
 	 * be made large from inside. */
 	OUTPUT_MAX = 4 << 20,
 };
+
+/* What has lost its owner shall not go on without. */
+static void orphaned(struct process *p)
+{
+	if (p->pid > 0 && !p->exited)
+		kill(p->pid, SIGKILL);
+}
 
 static void client_free(struct client *c)
 {
@@ -42,6 +50,8 @@ void client_drop(struct process *p, struct client *c)
 		if (*at == c) {
 			*at = c->next;
 			input_ended(p, c);
+			if (c->flags & ATTACH_OWNER)
+				orphaned(p);
 			client_free(c);
 			return;
 		}
@@ -201,8 +211,8 @@ void clients_watch(struct process *p, struct watch *w, bool *blocked, bool *hung
 		if (c->out_used)
 			*blocked = true;
 		/* A hang-up is reported whether it is asked for or not: who still has input to be fed is left
-		 * alone until then. */
-		if (c->in_used && !c->out_used)
+		 * alone until then, unless the process is not to outlive it. */
+		if (c->in_used && !c->out_used && !(c->flags & ATTACH_OWNER))
 			continue;
 		short events = (c->out_used ? POLLOUT : 0) | (c->in_used || c->in_eof ? 0 : POLLIN);
 		watch_add(w, c->fd, events, p, c, WATCH_CLIENT);
@@ -211,6 +221,10 @@ void clients_watch(struct process *p, struct watch *w, bool *blocked, bool *hung
 
 void client_event(struct process *p, struct client *c, short events)
 {
+	if (c->flags & ATTACH_OWNER && events & (POLLERR | POLLHUP)) {
+		client_drop(p, c);
+		return;
+	}
 	if (c->out_used && events & (POLLOUT | POLLERR | POLLHUP))
 		flush(p, c);
 	if (c->in_used)

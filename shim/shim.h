@@ -73,7 +73,13 @@ enum event {
 /* Which list of a plan a failing step is in. */
 enum part { PART_START, PART_OUTSIDE, PART_AHEAD, PART_BEFORE };
 
-enum attach { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_FRAMED = 8 };
+enum attach {
+	ATTACH_STDIN = 1,
+	ATTACH_STDOUT = 2,
+	ATTACH_STDERR = 4,
+	ATTACH_FRAMED = 8,
+	ATTACH_OWNER = 16, /* when this client is gone, the process is killed */
+};
 
 /* What arrives beside the bytes of a message. */
 struct baggage {

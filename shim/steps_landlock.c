@@ -30,7 +30,8 @@ int step_landlock(struct cursor *c, struct scene *s)
 	r.network = take_number(c);
 	r.scopes = take_number(c);
 	s->about = "landlock";
-	/* An older kernel takes a shorter structure, and refuses a longer one only if the rest says something. */
+	/* An older kernel takes a shorter structure, and refuses a longer one only if its rest says
+	 * something. */
 	return put_register(s, w, syscall(SYS_landlock_create_ruleset, &r, size, 0));
 }
 

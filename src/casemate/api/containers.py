@@ -125,6 +125,7 @@ async def _attach(call: Call) -> None:
         stdout=request.flag("stdout"),
         stderr=request.flag("stderr"),
         tty=tty,
+        owner=request.flag("casemate-owner"),
     )
     content_type = RAW if tty or call.version < (1, 42) else MULTIPLEXED
     descriptor = await hijack(call, content_type)

@@ -18,13 +18,18 @@ from casemate.supervise import protocol
 from casemate.supervise.connection import Gone
 
 
-def flags(*, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> int:
-    """Return the flags of an attach; without a terminal the two streams are framed."""
+def flags(*, stdin: bool, stdout: bool, stderr: bool, tty: bool, owner: bool = False) -> int:
+    """Return the flags of an attach; without a terminal the two streams are framed.
+
+    When the connection of an ``owner`` is gone, the supervisor kills the process, with or without
+    an engine.
+    """
     return (
         protocol.ATTACH_STDIN * stdin
         | protocol.ATTACH_STDOUT * stdout
         | protocol.ATTACH_STDERR * stderr
         | protocol.ATTACH_FRAMED * (not tty)
+        | protocol.ATTACH_OWNER * owner
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from casemate.engine import logoptions, networking, translate
+from casemate.engine import logoptions, networking, peers, security, sharing, translate
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, HostConfig
+from casemate.engine.peers import Peers
 from casemate.engine.records import Fixed, Record, State
+from casemate.engine.translate import Surroundings
 from casemate.oci.runtime import Mount, RuntimeSpec
 from casemate.runtime.namespaces import container as containers
 from casemate.runtime.namespaces.container import Container
@@ -16,44 +19,65 @@ from casemate.runtime.plan import Plan, Stdio
 from casemate.snapshot.mounts import RootMount
 from casemate.spec.identity import Identity
 from casemate.spec.make import make
+from casemate.walls import landlock
+from casemate.walls.landlock import Ruleset
 
 _FILES = {"hosts": "/etc/hosts", "hostname": "/etc/hostname", "resolv.conf": "/etc/resolv.conf"}
+_SHM = "/dev/shm"
+#: How /proc names the kinds of namespaces.
+_NS = {"network": "net", "ipc": "ipc", "pid": "pid"}
 
 
 class Bundle(NamedTuple):
-    """Everything that a start needs to know."""
+    """Everything that a start needs to know, and the containers whose namespaces are joined."""
 
     spec: RuntimeSpec
     plan: Plan
+    peers: Peers
 
 
 def make_bundle(
-    engine: Engine, record: Record, root: RootMount, identity: Identity, cgroup: str = ""
+    engine: Engine,
+    record: Record,
+    root: RootMount,
+    identity: Identity,
+    shared: Peers,
+    cgroup: str = "",
 ) -> Bundle:
-    """Return the bundle of ``record`` over the root ``root``. Reads the host, changes nothing."""
-    spec = runtime_spec(engine, record, identity, cgroup)
+    """Return the bundle of ``record`` over the root ``root``. Reads the host, changes nothing.
+
+    ``shared`` are the containers whose namespaces it joins, or would.
+    """
+    spec = runtime_spec(engine, record, identity, shared, cgroup)
     volatile = record.fixed.host.auto_remove
     sources = {m.source: os.path.isdir(m.source) for m in spec.mounts if "rbind" in m.options}
     container = Container(
         spec=spec,
         root=root._replace(volatile=volatile),
         seccomp=engine.filter(spec.linux.seccomp),
-        stdio=_stdio(record),
+        landlock=rules(engine, record, spec, sources),
+        stdio=_stdio(record, identity),
         init=bool(record.fixed.host.init),
         directories=sources,
         volumes=tuple(sorted(record.fixed.config.volumes or ())),
+        borrowed={_SHM: "ipc"} if "ipc" in shared else {},
     )
-    return Bundle(spec, containers.plan(container, engine.host))
+    return Bundle(spec, containers.plan(container, engine.host), shared)
 
 
-def runtime_spec(engine: Engine, record: Record, identity: Identity, cgroup: str) -> RuntimeSpec:
+def runtime_spec(
+    engine: Engine, record: Record, identity: Identity, shared: Peers, cgroup: str
+) -> RuntimeSpec:
     """Return the runtime spec of ``record``."""
-    host = record.fixed.host
-    profile = translate.profile_of(host, engine.machine)
-    options = translate.options(
-        record, identity, engine.machine, cgroup=cgroup, files=_files(engine, record)
+    profile = translate.profile_of(record.fixed.host, engine.machine)
+    surroundings = Surroundings(
+        hostname=peers.hostname(engine, record),
+        cgroup=cgroup,
+        files=_files(engine, record, shared),
+        joined=tuple((kind, f"/proc/{peer.pid}/ns/{_NS[kind]}") for kind, peer in shared.items()),
     )
-    if host.network_mode != "host":
+    options = translate.options(record, identity, engine.machine, surroundings=surroundings)
+    if "network" in options.namespaces:
         early = tuple(networking.early_sysctls().items())
         options = options._replace(sysctls=(*early, *options.sysctls))
     return make(options, profile)
@@ -71,16 +95,33 @@ def file_names(record: Record) -> dict[str, str]:
     return {name: path for name, path in _FILES.items() if path not in taken}
 
 
-def _files(engine: Engine, record: Record) -> list[Mount]:
-    directory = engine.paths.container(record.id)
-    return [
-        Mount(path, "bind", f"{directory}/{name}", ("rbind", "rprivate"))
+def _files(engine: Engine, record: Record, shared: Peers) -> tuple[Mount, ...]:
+    """Return the mounts of the engine's own files: who shares a network shares these."""
+    owner = shared["network"].record if "network" in shared else record
+    directory = engine.paths.container(owner.id)
+    options = ("rbind", "rprivate", *(("idmap",) if record.fixed.first_id else ()))
+    return tuple(
+        Mount(path, "bind", f"{directory}/{name}", options)
         for name, path in file_names(record).items()
-    ]
+    )
 
 
-def _stdio(record: Record) -> Stdio:
-    config = record.fixed.config
+def rules(
+    engine: Engine, record: Record, spec: RuntimeSpec, directories: Mapping[str, bool]
+) -> Ruleset | None:
+    """Return Landlock's rules for the container; None when they are not asked for or not there."""
+    host, config = record.fixed.host, record.fixed.config
+    profile = translate.profile_of(host, engine.machine)
+    asked = security.parse(host.security_opt).landlock
+    if not (profile.landlock if asked is None else asked):
+        return None
+    network = sharing.network(host, config) != "none"
+    version = engine.machine.landlock
+    return landlock.rules(spec, directories, network=network, version=version)
+
+
+def _stdio(record: Record, identity: Identity) -> Stdio:
+    config, first_id = record.fixed.config, record.fixed.first_id
     log = logoptions.parse(record.fixed.host.log_config)
     return Stdio(
         tty=config.tty,
@@ -89,6 +130,7 @@ def _stdio(record: Record) -> Stdio:
         log=log.enabled,
         log_bytes=log.bytes,
         log_files=log.files - 1,  # besides the one that is written
+        owner=first_id + identity.uid if first_id else 0,
     )
 
 
@@ -96,6 +138,6 @@ def default_plan(engine: Engine) -> Plan:
     """Return the plan of a container that asks for nothing: what rooms are made ahead for."""
     fixed = Fixed(Config(), HostConfig(), None, None, (), ("/",))
     record = Record("0" * 64, "default", 0, fixed, State())
-    spec = runtime_spec(engine, record, Identity(), "")
+    spec = runtime_spec(engine, record, Identity(), {}, "")
     root = RootMount(("/",), None, None)
     return containers.plan(Container(spec=spec, root=root), engine.host)

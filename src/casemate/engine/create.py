@@ -13,21 +13,26 @@ from casemate.engine import (
     names,
     networking,
     policy,
+    sharing,
     translate,
     unsupported,
 )
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
-from casemate.engine.model import Config, CreateRequest, config_of
+from casemate.engine.model import Config, CreateRequest, HostConfig, config_of
 from casemate.engine.records import Fixed, Record, State
 from casemate.engine.signals import number as signal_number
-from casemate.errors import InvalidArgument, NotFound, from_os
+from casemate.engine.translate import Surroundings
+from casemate.errors import InvalidArgument, NotFound, Unsupported, from_os
 from casemate.image.store import Image
 from casemate.linux.cgroups import lifecycle
 from casemate.oci import platform as platforms
 from casemate.oci.platform import Platform
 from casemate.spec.identity import Identity
+from casemate.walls import ids
+
+_MAPPED_ROOTS = (6, 15)
 
 
 class Created(NamedTuple):
@@ -61,6 +66,7 @@ def describe(
     """Return the record that ``request`` would become, without making anything."""
     config, host = config_of(request), request.host_config
     unsupported.refuse(config, host, request.networking_config)
+    sharing.check(host, config)
     image = _image(engine, config, platform)
     full = merge.merged(config, image.config.config)
     record = Record(
@@ -76,11 +82,28 @@ def describe(
             args=merge.command(full),
             mounts=mountpoints.parse(host),
             platform=image.config.os,
+            first_id=_first_id(engine, host, config),
         ),
         state=State(),
     )
     _check(engine, record)
     return record
+
+
+def _first_id(engine: Engine, host: HostConfig, config: Config) -> int:
+    """Return where a range of ids begins that no container has; 0 without a user namespace.
+
+    It is the container's own as long as it is there. Raises Unsupported.
+    """
+    if "user" not in sharing.of(host, config).own:
+        return 0
+    if engine.machine.kernel < _MAPPED_ROOTS:
+        raise Unsupported(
+            "user namespaces are not supported on this kernel: overlayfs takes mapped layers as"
+            " descriptors from Linux 6.15 on",
+            hint="leave it to the host's with --userns host",
+        )
+    return ids.free({record.fixed.first_id for record in engine.owners()}, engine.settings.name)
 
 
 def _name(engine: Engine, asked: str) -> str:
@@ -114,7 +137,7 @@ def _image(engine: Engine, config: Config, platform: Platform | None) -> Image:
 def _check(engine: Engine, record: Record) -> None:
     """Refuse now what the start would refuse: a container that cannot start helps nobody."""
     config, host = record.fixed.config, record.fixed.host
-    translate.options(record, Identity(), engine.machine, cgroup="", files=())
+    translate.options(record, Identity(), engine.machine, surroundings=Surroundings())
     logoptions.parse(host.log_config)
     _check_parent(engine, host.cgroup_parent)
     networking.check(host, config)

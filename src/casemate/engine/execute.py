@@ -9,7 +9,8 @@ import secrets
 import msgspec
 
 from casemate.engine import attach as attaching
-from casemate.engine import states, translate
+from casemate.engine import peers, sharing, states, translate
+from casemate.engine.bundle import rules
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Exec, ExecConfig, Live
@@ -17,6 +18,7 @@ from casemate.engine.notstarted import EXEC, NotStarted, explained
 from casemate.engine.records import Record
 from casemate.engine.rooms import attach as attach_steps
 from casemate.engine.terminal import resized
+from casemate.engine.translate import Surroundings
 from casemate.errors import Conflict, InvalidArgument, NotFound
 from casemate.oci.runtime import ConsoleSize
 from casemate.runtime.namespaces import execute as executions
@@ -24,10 +26,12 @@ from casemate.runtime.namespaces.execute import Execution
 from casemate.runtime.plan import Plan, Stdio
 from casemate.spec import environment
 from casemate.spec.identity import Identity
+from casemate.spec.make import make
 from casemate.spec.make import process as make_process
 from casemate.spec.options import Options
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
+from casemate.walls.landlock import Ruleset
 
 _KEPT = 1000
 #: The exit code of an exec that was refused before there was a process.
@@ -166,18 +170,29 @@ def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: 
     options = _options(engine, record, live, config)
     profile = translate.profile_of(host, engine.machine)
     cgroup = engine.cgroup(engine.current(record).state.cgroup)
+    shared = sharing.of(host, record.fixed.config)
+    first_id = record.fixed.first_id
     execution = Execution(
         process=make_process(options, profile),
-        namespaces=options.namespaces,
+        namespaces=frozenset({*shared.own, *shared.peers}),
         seccomp=engine.filter(options.seccomp),
+        landlock=None if config.privileged else _rules(engine, record, options),
         stdio=Stdio(
             tty=config.tty,
             stdin=config.attach_stdin and attached,
             stdin_once=True,
             log=False,
+            owner=first_id + options.user.uid if first_id else 0,
         ),
     )
     return executions.plan(execution)._replace(outside=attach_steps(cgroup))
+
+
+def _rules(engine: Engine, record: Record, options: Options) -> Ruleset | None:
+    """Return the rules of the container itself: the exec is one more process behind its walls."""
+    spec = make(options, translate.profile_of(record.fixed.host, engine.machine))
+    directories = {m.source: os.path.isdir(m.source) for m in spec.mounts if m.type == "bind"}
+    return rules(engine, record, spec, directories)
 
 
 def _options(engine: Engine, record: Record, live: Live, config: ExecConfig) -> Options:
@@ -192,7 +207,8 @@ def _options(engine: Engine, record: Record, live: Live, config: ExecConfig) -> 
     fixed = msgspec.structs.replace(record.fixed, config=as_asked, host=host)
     asked = msgspec.structs.replace(record, fixed=fixed)
     identity = _identify(engine, record, live, config.user or own.user)
-    options = translate.options(asked, identity, engine.machine, cgroup="", files=())
+    surroundings = Surroundings(hostname=peers.hostname(engine, record))
+    options = translate.options(asked, identity, engine.machine, surroundings=surroundings)
     size = config.console_size
     return options._replace(
         args=tuple(config.cmd or ()),

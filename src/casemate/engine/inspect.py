@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
+from casemate.engine import sharing
 from casemate.engine.clock import ZERO, now_ns, rfc3339
 from casemate.engine.engine import Engine
-from casemate.engine.networking import mode_of
 from casemate.engine.records import MountPoint, Port, Record, Status
 from casemate.errors import NotFound
 
@@ -21,7 +21,7 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
     """Return everything about the container."""
     directory = engine.paths.container(record.id)
     host = msgspec.to_builtins(record.fixed.host)
-    host["NetworkMode"] = mode_of(record.fixed.host, record.fixed.config)
+    host["NetworkMode"] = sharing.network(record.fixed.host, record.fixed.config)
     host["LogConfig"]["Type"] = host["LogConfig"]["Type"] or "json-file"
     host["RestartPolicy"]["Name"] = host["RestartPolicy"]["Name"] or "no"
     document: dict[str, Any] = {
@@ -98,10 +98,10 @@ def _mount(point: MountPoint) -> dict[str, Any]:
 
 
 def _networks(engine: Engine, record: Record) -> dict[str, Any]:
-    mode = mode_of(record.fixed.host, record.fixed.config)
+    mode = sharing.network(record.fixed.host, record.fixed.config)
     place = engine.networking.endpoint(record.id) if record.active else None
     settings = _endpoint_settings(*place) if place else _no_endpoint()
-    if not place and mode in ("none", "host"):
+    if not place and mode in ("none", sharing.HOST):
         settings["NetworkID"] = engine.networking.store.network(mode).id
     ports = _port_map(record)
     document: dict[str, Any] = {
@@ -114,7 +114,7 @@ def _networks(engine: Engine, record: Record) -> dict[str, Any]:
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         "Ports": ports,
-        "Networks": {mode: settings},
+        "Networks": {} if mode.startswith("container:") else {mode: settings},
     }
     same = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress")
     for key in (*same, "IPPrefixLen", "IPv6Gateway", "MacAddress"):
@@ -176,7 +176,7 @@ def _port_map(record: Record) -> dict[str, Any]:
 
 def line(engine: Engine, record: Record) -> dict[str, Any]:
     """Return the container as one line of a list."""
-    mode = mode_of(record.fixed.host, record.fixed.config)
+    mode = sharing.network(record.fixed.host, record.fixed.config)
     place = engine.networking.endpoint(record.id) if record.active else None
     document: dict[str, Any] = {
         "Id": record.id,

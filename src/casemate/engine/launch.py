@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import mountpoints
+from casemate.engine import mountpoints, peers
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
@@ -15,10 +15,8 @@ from casemate.engine.networking import Joined
 from casemate.engine.notstarted import START, NotStarted, explained
 from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
-from casemate.engine.translate import hostname_of
 from casemate.errors import from_os
 from casemate.network.binding import Ours
-from casemate.runtime.plan import Plan
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
 from casemate.walls.resources import limits
@@ -48,7 +46,8 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
             identity = identify(engine, record, root)
         except OSError as error:
             raise from_os(error, f"cannot start container {record.name}") from error
-        bundle = make_bundle(engine, record, root, identity)
+        shared = undo.enter_context(peers.held(engine, record))
+        bundle = make_bundle(engine, record, root, identity, shared)
         joined = engine.networking.join(record, _taken(engine))
         undo.callback(joined.close)
         left = undo.enter_context(contextlib.ExitStack())
@@ -73,6 +72,7 @@ async def _in_room(
         bundle.plan,
         record.fixed.host.cgroup_parent,
         fresh=any(point.type == "bind" for point in record.fixed.mounts),
+        peer=bundle.peers["pid"].descriptor if "pid" in bundle.peers else -1,
     )
     try:
         await _enter(engine, record, live, room, bundle, joined)
@@ -96,7 +96,7 @@ async def _enter(
     live.shim = shim
     live.next_exit()
     async with _relayed(shim, live.next_number(), joined):
-        started = await _with_clients(engine, record, live, room, bundle.plan)
+        started = await _with_clients(engine, record, live, room, bundle)
     engine.records.change(
         record.id,
         status="running",
@@ -128,25 +128,27 @@ async def _relayed(shim: Shim, number: int, joined: Joined) -> AsyncIterator[Non
 
 
 async def _with_clients(
-    engine: Engine, record: Record, live: Live, room: Room, plan: Plan
+    engine: Engine, record: Record, live: Live, room: Room, bundle: Bundle
 ) -> Started:
     """Start it with the streams of those who have waited for that."""
     clients, live.clients = live.clients, []
     try:
         for client in clients:
             await room.shim.attach(0, client.descriptor, client.flags)
-        return await _released(engine, record, plan, room)
+        return await _released(engine, record, bundle, room)
     finally:
         for client in clients:
             os.close(client.descriptor)
 
 
-async def _released(engine: Engine, record: Record, plan: Plan, room: Room) -> Started:
+async def _released(engine: Engine, record: Record, bundle: Bundle, room: Room) -> Started:
+    plan = bundle.plan
+    passed = [bundle.peers[kind].descriptor for kind in plan.registers]
     state = engine.state_directory(record.id)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink("exit", dir_fd=state)
-        return await room.shim.start(plan.start_file(), state)
+        return await room.shim.start(plan.start_file(), state, passed)
     finally:
         os.close(state)
 
@@ -165,7 +167,7 @@ def _failed(engine: Engine, record: Record, live: Live, error: BaseException) ->
 
 def _write_files(engine: Engine, record: Record, joined: Joined) -> None:
     directory = engine.paths.container(record.id)
-    contents = engine.networking.files(record, joined, hostname_of(record))
+    contents = engine.networking.files(record, joined, peers.hostname(engine, record))
     wanted = file_names(record)
     try:
         for name, text in contents.items():

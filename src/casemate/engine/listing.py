@@ -6,8 +6,8 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 
+from casemate.engine import sharing
 from casemate.engine.engine import Engine
-from casemate.engine.networking import mode_of
 from casemate.engine.pattern import Pattern
 from casemate.engine.records import Record
 from casemate.engine.states import STATUSES
@@ -112,7 +112,7 @@ def _mounted(_: Engine, record: Record, value: str) -> bool:
 
 
 def _network(engine: Engine, record: Record, value: str) -> bool:
-    mode = mode_of(record.fixed.host, record.fixed.config)
+    mode = sharing.network(record.fixed.host, record.fixed.config)
     try:
         return mode == value or engine.networking.find(mode).id == value
     except NotFound:

@@ -10,9 +10,10 @@ import socket
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from casemate.engine import sharing
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Port, Record
-from casemate.errors import AlreadyExists, Error, InvalidArgument, NotFound, Unsupported
+from casemate.errors import AlreadyExists, Error, InvalidArgument, NotFound
 from casemate.linux import nftables
 from casemate.linux.netlink import Socket
 from casemate.network import binding, bridge, files, inside, ports
@@ -86,9 +87,9 @@ class Networking:
 
     def join(self, record: Record, taken: binding.Ours) -> Joined:
         """Give the container a place in its network and bind its ports; nothing is made yet."""
-        mode = mode_of(record.fixed.host, record.fixed.config)
+        mode = sharing.network(record.fixed.host, record.fixed.config)
         publications = _publications(record)
-        if mode in ("none", "host"):
+        if not sharing.has_place(mode):
             return Joined()  # Docker discards published ports here as well
         network = self.find(mode)
         if network.driver != "bridge":
@@ -115,7 +116,7 @@ class Networking:
 
     def leave(self, record: Record) -> None:
         """Give the container's addresses back; the interface goes with its network namespace."""
-        if mode_of(record.fixed.host, record.fixed.config) in ("none", "host"):
+        if not sharing.has_place(sharing.network(record.fixed.host, record.fixed.config)):
             return
         for endpoint in self.store.endpoints(container=record.id):
             self.store.disconnect(record.id, endpoint.network)
@@ -147,7 +148,7 @@ class Networking:
         config, host = record.fixed.config, record.fixed.host
         addresses = [a.ip for a in joined.endpoint.addresses] if joined.endpoint else []
         gateways = joined.endpoint.gateways if joined.endpoint else ()
-        shares_host = host.network_mode == "host"
+        shares_host = sharing.network(host, config) == sharing.HOST
         content = files.parse_resolver(_host_resolver(direct=shares_host))
         if not shares_host:
             content = files.resolver(
@@ -241,18 +242,6 @@ class Networking:
                     _LOG.warning("restored the firewall's rules: %s", text)
 
 
-def mode_of(host: HostConfig, config: Config) -> str:
-    """Return the network's name: ``none``, ``host``, or that of a network with a driver."""
-    mode = host.network_mode
-    if config.network_disabled:
-        return "none"
-    if mode in ("", "default", DEFAULT):
-        return DEFAULT
-    if mode.startswith("container:"):
-        raise Unsupported(f"--network {mode[:80]} is not supported yet")
-    return mode
-
-
 def early_sysctls() -> dict[str, str]:
     """Return what a network namespace is told before its first interface is there."""
     settings = inside.sysctls(())
@@ -299,7 +288,6 @@ def _read(path: str) -> str:
 
 def check(record_host: HostConfig, config: Config) -> None:
     """Refuse at the creation what a start could not do. Raises InvalidArgument, Unsupported."""
-    mode_of(record_host, config)
     for exposed, bindings in (record_host.port_bindings or {}).items():
         for one in bindings or ():
             ports.binding(exposed, one.host_ip, one.host_port)

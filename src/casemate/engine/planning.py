@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from casemate.engine import peers
 from casemate.engine.bundle import Bundle, identify, make_bundle
 from casemate.engine.create import describe
 from casemate.engine.engine import Engine
 from casemate.engine.model import CreateRequest
-from casemate.engine.rooms import attach
+from casemate.engine.rooms import attached
 
 
 def planned(engine: Engine, request: CreateRequest) -> Bundle:
@@ -18,5 +19,6 @@ def planned(engine: Engine, request: CreateRequest) -> Bundle:
     identity = identify(engine, record, engine.snapshots.view(record.fixed.layers))
     root = engine.snapshots.planned(record.id, record.fixed.layers)
     cgroup = f"{engine.settings.name}/{record.id}"
-    bundle = make_bundle(engine, record, root, identity, cgroup)
-    return bundle._replace(plan=bundle.plan._replace(outside=attach(engine.cgroup(cgroup))))
+    with peers.held(engine, record) as shared:
+        bundle = make_bundle(engine, record, root, identity, shared, cgroup)
+    return bundle._replace(plan=attached(bundle.plan, engine.cgroup(cgroup)))

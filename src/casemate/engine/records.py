@@ -57,6 +57,7 @@ class Fixed(msgspec.Struct, frozen=True):
     """What does not change once the container is created, but for what an update changes.
 
     ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
+    ``first_id`` is what root in its user namespace is on the host, 0 without one.
     """
 
     config: Config
@@ -67,6 +68,7 @@ class Fixed(msgspec.Struct, frozen=True):
     args: tuple[str, ...]
     mounts: tuple[MountPoint, ...] = ()
     platform: str = "linux"
+    first_id: int = 0
 
 
 class State(msgspec.Struct, frozen=True):

@@ -45,7 +45,7 @@ def _memory(host: HostConfig) -> Memory | None:
 def _cpu(host: HostConfig) -> Cpu | None:
     if host.nano_cpus and (host.cpu_period or host.cpu_quota):
         raise InvalidArgument("Conflicting options: Nano CPUs and CPU Period cannot both be set")
-    if host.nano_cpus < 0 or (host.cpu_quota and host.cpu_quota < 1000):
+    if host.nano_cpus < 0 or 0 < host.cpu_quota < 1000:
         raise InvalidArgument("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
         raise InvalidArgument(

@@ -24,11 +24,10 @@ _LATER_S = 0.02
 
 
 class Room(NamedTuple):
-    """A supervisor whose child waits, in its namespaces and cgroup; ``warm`` if it was ready."""
+    """A supervisor whose child waits, in its namespaces and cgroup."""
 
     shim: Shim
     cgroup: Cgroup
-    warm: bool
 
 
 class Rooms:
@@ -62,11 +61,14 @@ class Rooms:
         """How many rooms wait."""
         return len(self._ready)
 
-    async def take(self, plan: Plan, parent: str = "", *, fresh: bool = False) -> Room:
+    async def take(
+        self, plan: Plan, parent: str = "", *, fresh: bool = False, peer: int = -1
+    ) -> Room:
         """Return a room for ``plan``, ready to start; its cgroup is below ``parent``.
 
         A ``fresh`` one sees what is mounted on the host now; one that has waited need not, unless
-        the host's mounts are shared.
+        the host's mounts are shared. ``peer`` is a pidfd of a process whose process namespace the
+        room is born into.
         """
         usable = not fresh and parent in ("", self._parent) and self._fits(plan)
         while usable and self._ready:
@@ -76,7 +78,7 @@ class Rooms:
                 return room
             room.cgroup.delete()
         self.misses += 1
-        return await self._make(plan, parent or self._parent, warm=False)
+        return await self._make(plan, parent or self._parent, peer)
 
     def refill(self, *, soon: bool = False) -> None:
         """Make rooms in the background until the pool is full.
@@ -116,28 +118,32 @@ class Rooms:
     async def _fill(self) -> None:
         try:
             while len(self._ready) < self.size and not self._closed:
-                self._ready.append(await self._make(self._template, self._parent, warm=True))
+                self._ready.append(await self._make(self._template, self._parent))
         except Error:
             pass  # whoever needs a room next makes one, and learns what is wrong
         finally:
             self._filling = None
 
-    async def _make(self, plan: Plan, parent: str, *, warm: bool) -> Room:
+    async def _make(self, plan: Plan, parent: str, peer: int = -1) -> Room:
         cgroup = cgroups.at(self._hierarchies, f"{parent}/{secrets.token_hex(16)}")
         self._making.add(cgroup.path)
-        shim = Shim.spawn(self._program, plan.namespaces)
+        shim = Shim.spawn(self._program, plan.namespaces, peer)
         try:
             # The kernel makes the namespaces while the cgroup is made here.
             cgroup.create()
             await shim.ready
-            attached = plan._replace(outside=attach(cgroup))
-            await shim.prepare(attached.ahead_file())
+            await shim.prepare(attached(plan, cgroup).ahead_file())
         except BaseException:
-            await discard(Room(shim, cgroup, warm))
+            await discard(Room(shim, cgroup))
             raise
         finally:
             self._making.discard(cgroup.path)
-        return Room(shim, cgroup, warm)
+        return Room(shim, cgroup)
+
+
+def attached(plan: Plan, cgroup: Cgroup) -> Plan:
+    """Return ``plan`` for a room that is put into ``cgroup`` first of all."""
+    return plan._replace(outside=(*attach(cgroup), *plan.outside))
 
 
 def attach(cgroup: Cgroup) -> tuple[Step, ...]:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from casemate.engine import sharing
 from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -67,8 +68,9 @@ async def ended(
     if record is None:
         return
     cgroup = engine.cgroup(record.state.cgroup) if record.state.cgroup else None
-    if ending.error and cgroup:
-        # Its supervisor is gone: nobody else would.
+    own = sharing.of(record.fixed.host, record.fixed.config).own
+    if cgroup and (ending.error or "pid" not in own):
+        # Its supervisor is gone, or nothing ends with the first process: nobody else would.
         with telling(f"the processes of container {record.name}"):
             await in_thread(cgroup.kill)
     before = record.state

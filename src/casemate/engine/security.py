@@ -12,10 +12,12 @@ _ABSENT = frozenset({"apparmor=unconfined", "label=disable"})
 
 
 class SecurityOptions(NamedTuple):
-    """``seccomp`` is None when nothing was asked, else a word or a profile's JSON text."""
+    """What was asked, None where nothing was. ``seccomp`` is a word or a profile's JSON text."""
 
-    no_new_privileges: bool = False
+    no_new_privileges: bool | None = None
     seccomp: str | None = None
+    read_only: bool | None = None
+    landlock: bool | None = None
 
 
 def parse(options: Iterable[str] | None) -> SecurityOptions:
@@ -28,11 +30,23 @@ def parse(options: Iterable[str] | None) -> SecurityOptions:
             name, separator, value = option.partition(":")
         if name == "no-new-privileges":
             out = out._replace(no_new_privileges=_boolean(value or "true", option))
+        elif name == "read-only":
+            out = out._replace(read_only=_boolean(value, option))
+        elif name == "landlock":
+            out = out._replace(landlock=_landlock(value, option))
         elif name == "seccomp":
             out = out._replace(seccomp=value)
         elif f"{name}={value}" not in _ABSENT:
             raise Unsupported(f"--security-opt {option[:80]!r} is not supported yet")
     return out
+
+
+def _landlock(value: str, option: str) -> bool:
+    if value not in ("default", "unconfined"):
+        raise InvalidArgument(
+            f"invalid --security-opt {option[:80]!r}: expected default or unconfined"
+        )
+    return value == "default"
 
 
 def _boolean(value: str, option: str) -> bool:

@@ -39,7 +39,7 @@ async def top(engine: Engine, record: Record, arguments: str) -> dict[str, Any]:
         if name != "pid":
             raise InvalidArgument(f'specifying "{name}={value}" is not allowed')
     record = engine.current(record)
-    states.allow("top", record, record.state.status)
+    states.allow("top", record, engine.status(record))
     cgroup, first = engine.cgroup(record.state.cgroup), record.state.pid
     found = await in_thread(lambda: _table(arguments, _own(cgroup.pids(), first)))
     engine.events.publish("container", "top", record.id, attributes(record))

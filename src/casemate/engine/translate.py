@@ -7,79 +7,120 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from casemate.engine import mountpoints, security
+from casemate.engine import mountpoints, security, sharing
 from casemate.engine.model import Config, DeviceMapping, HostConfig
-from casemate.engine.records import Record
+from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
+from casemate.engine.sharing import Sharing
 from casemate.engine.terminal import check_size
 from casemate.errors import InvalidArgument, NotFound
 from casemate.oci.runtime import ConsoleSize, Device, DeviceRule, Mount, Rlimit, Seccomp
 from casemate.spec import environment
 from casemate.spec.identity import Identity
 from casemate.spec.options import Options
-from casemate.walls import capabilities, devices, limits, profiles, seccomp
+from casemate.walls import capabilities, devices, ids, limits, profiles, seccomp
 from casemate.walls.machine import Machine
 from casemate.walls.profiles import Profile
+
+_SHM = "/dev/shm"
+#: Which settings belong to which kind of namespace.
+_SYSCTLS = {
+    "ipc": ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."),
+    "network": ("net.",),
+    "uts": ("kernel.domainname",),
+}
 
 
 def profile_of(host: HostConfig, machine: Machine) -> Profile:
     """Return the walls that ``host`` asks for on ``machine``."""
-    profile = profiles.named(
-        host.isolation if host.isolation not in ("", "default") else "container"
-    )
+    profile = profiles.on(profiles.named(host.isolation), machine.thermal_cpus)
     if host.privileged:
         return profiles.privileged(profile, machine.capabilities)
     return profile
 
 
-def options(
-    record: Record, identity: Identity, machine: Machine, *, cgroup: str, files: Iterable[Mount]
-) -> Options:
-    """Return the options of the container's first process and its surroundings.
+class Surroundings(NamedTuple):
+    """What of a container is not in its record.
 
-    ``files`` are what the engine itself mounts: hosts, host name, resolver.
+    ``files`` are what the engine itself mounts: hosts, host name, resolver. ``joined`` are the
+    kinds of namespaces that are another container's, with their paths.
     """
-    config, host = record.fixed.config, record.fixed.host
+
+    hostname: str = ""
+    cgroup: str = ""
+    files: tuple[Mount, ...] = ()
+    joined: tuple[tuple[str, str], ...] = ()
+
+
+def options(
+    record: Record, identity: Identity, machine: Machine, *, surroundings: Surroundings
+) -> Options:
+    """Return the options of the container's first process and its surroundings."""
+    config, host, first_id = record.fixed.config, record.fixed.host, record.fixed.first_id
     profile = profile_of(host, machine)
     names = _capabilities(host, profile, machine)
-    security_options = security.parse(host.security_opt)
-    hostname = hostname_of(record)
+    asked = security.parse(host.security_opt)
+    shared = sharing.of(host, config)
+    points = tuple(map(mountpoints.as_mount, record.fixed.mounts))
+    _check_ids(identity, first_id)
+    _check_binds(record.fixed.mounts, first_id)
     height, width = check_size(*host.console_size)
     return Options(
         args=record.fixed.args,
-        env=_environment(config, hostname, identity),
+        env=_environment(config, surroundings.hostname, identity),
         cwd=directory(config.working_dir),
         user=identity,
-        hostname=hostname,
+        hostname=surroundings.hostname,
         domainname=config.domainname,
         terminal=config.tty,
         console_size=ConsoleSize(height, width) if height and width else None,
-        mounts=(*files, *map(mountpoints.as_mount, record.fixed.mounts)),
+        mounts=(*surroundings.files, *_shared_memory(shared, points), *points),
         capabilities=names,
-        seccomp=_seccomp(host, security_options.seccomp, names, machine),
-        no_new_privileges=security_options.no_new_privileges,
-        readonly_root=host.readonly_rootfs,
+        seccomp=_seccomp(asked.seccomp, profile.seccomp, names, machine),
+        no_new_privileges=asked.no_new_privileges,
+        readonly_root=host.readonly_rootfs or asked.read_only,
         masked_paths=_paths(host.masked_paths, host.privileged),
         readonly_paths=_paths(host.readonly_paths, host.privileged),
         devices=tuple(_device(d) for d in host.devices or ()),
         device_rules=tuple(_device_rules(host)),
-        rlimits=_rlimits(host, machine),
-        sysctls=tuple(_sysctls(host)),
+        rlimits=_rlimits(host, machine, first_id),
+        sysctls=tuple(_sysctls(host, shared)),
         oom_score_adj=_oom_score_adj(host),
         resources=resources(host),
-        cgroup=cgroup,
-        namespaces=profile.namespaces - _shared(host),
+        cgroup=surroundings.cgroup,
+        namespaces=shared.own,
+        joined=surroundings.joined,
+        first_id=first_id,
+        omitted=frozenset({_SHM}) if shared.ipc == "none" else frozenset(),
         shm_bytes=host.shm_size,
     )
 
 
-def hostname_of(record: Record) -> str:
-    """Return the host name: the asked one, the host's own with its network, or the short id."""
-    config, host = record.fixed.config, record.fixed.host
-    if config.hostname:
-        return config.hostname
-    return os.uname().nodename if host.network_mode == "host" else record.short
+def _shared_memory(shared: Sharing, points: tuple[Mount, ...]) -> Iterable[Mount]:
+    """Yield the memory that goes with an IPC namespace which is the host's or another's."""
+    replaced = any(point.destination == _SHM for point in points)
+    if "ipc" not in shared.own and not replaced:
+        yield Mount(_SHM, "bind", _SHM, ("rbind", "rprivate", "nosuid", "noexec", "nodev"))
+
+
+def _check_ids(identity: Identity, first_id: int) -> None:
+    """Refuse users and groups that have no id on the host."""
+    largest = max(identity.uid, identity.gid, *identity.groups, 0)
+    if first_id and largest >= ids.SIZE:
+        raise InvalidArgument(
+            f"user or group {largest} is out of range: a user namespace has {ids.SIZE} ids"
+        )
+
+
+def _check_binds(points: Iterable[MountPoint], first_id: int) -> None:
+    for point in points:
+        if first_id and point.propagation in ("shared", "rshared"):
+            raise InvalidArgument(
+                f"cannot bind {point.source[:200]} with {point.propagation} propagation: what is"
+                " mounted in a user namespace must not show on the host"
+            )
 
 
 def directory(path: str) -> str:
@@ -112,21 +153,16 @@ def _capabilities(host: HostConfig, profile: Profile, machine: Machine) -> tuple
 
 
 def _seccomp(
-    host: HostConfig, asked: str | None, names: tuple[str, ...], machine: Machine
+    asked: str | None, usual: str, names: tuple[str, ...], machine: Machine
 ) -> Seccomp | None:
-    if host.privileged and asked is None:
-        return None
-    return _resolved(asked, names, machine.architecture, machine.kernel)
+    facts = seccomp.Facts(frozenset(names), (machine.architecture,), machine.kernel)
+    return _resolved(asked, usual, facts)
 
 
 @functools.lru_cache(64)
-def _resolved(
-    asked: str | None, names: tuple[str, ...], architecture: str, kernel: tuple[int, int]
-) -> Seccomp | None:
-    profile = seccomp.choose(asked)
-    if profile is None:
-        return None
-    return seccomp.resolve(profile, seccomp.Facts(frozenset(names), (architecture,), kernel))
+def _resolved(asked: str | None, usual: str, facts: seccomp.Facts) -> Seccomp | None:
+    profile = seccomp.choose(asked, usual)
+    return seccomp.resolve(profile, facts) if profile else None
 
 
 def _paths(asked: list[str] | None, privileged: bool) -> tuple[str, ...] | None:
@@ -175,19 +211,17 @@ def _device_rules(host: HostConfig) -> Iterable[DeviceRule]:
         yield devices.parse_rule(text)
 
 
-def _rlimits(host: HostConfig, machine: Machine) -> tuple[Rlimit, ...]:
-    may_raise = "CAP_SYS_RESOURCE" in machine.capabilities
+def _rlimits(host: HostConfig, machine: Machine, first_id: int) -> tuple[Rlimit, ...]:
+    # A limit is raised by a process that is not in a user namespace, or not at all.
+    may_raise = "CAP_SYS_RESOURCE" in machine.capabilities and not first_id
     return limits.merged(rlimits(host.ulimits), machine.hard_limits, may_raise=may_raise)
 
 
-def _sysctls(host: HostConfig) -> Iterable[tuple[str, str]]:
-    """Yield the settings that belong to a namespace of the container; no other is taken."""
+def _sysctls(host: HostConfig, shared: Sharing) -> Iterable[tuple[str, str]]:
+    """Yield the settings that belong to a namespace of the container's own; no other is taken."""
     for name, value in (host.sysctls or {}).items():
-        own_ipc = (
-            name.startswith(("kernel.shm", "kernel.msg", "fs.mqueue.")) or name == "kernel.sem"
-        )
-        own_network = name.startswith("net.") and host.network_mode != "host"
-        if not (own_ipc or own_network) or "/" in name or ".." in name:
+        kind = next((k for k, names in _SYSCTLS.items() if name.startswith(names)), "")
+        if kind not in shared.own or "/" in name or ".." in name:
             raise InvalidArgument(f"sysctl {name[:80]!r} is not allowed: it is not in a namespace")
         yield name, value
 
@@ -198,7 +232,3 @@ def _oom_score_adj(host: HostConfig) -> int:
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )
     return host.oom_score_adj
-
-
-def _shared(host: HostConfig) -> frozenset[str]:
-    return frozenset({"network"}) if host.network_mode == "host" else frozenset()

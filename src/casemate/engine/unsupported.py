@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from casemate.engine import sharing
 from casemate.engine.model import Config, HostConfig, NetworkingConfig
-from casemate.engine.networking import mode_of
 from casemate.errors import Unsupported
 
 _Test = Callable[[Any], bool]
@@ -29,7 +29,6 @@ _HOST: dict[str, tuple[str, _Test]] = {
     "blkio_device_read_iops": ("--device-read-iops", _set),
     "blkio_device_write_iops": ("--device-write-iops", _set),
     "cgroup": ("the Cgroup field", _set),
-    "cgroupns_mode": ("--cgroupns", _not_in("", "private")),
     "cpu_count": ("--cpu-count (Windows)", _set),
     "cpu_percent": ("--cpu-percent (Windows)", _set),
     "cpu_realtime_period": ("--cpu-rt-period", _set),
@@ -37,16 +36,11 @@ _HOST: dict[str, tuple[str, _Test]] = {
     "device_requests": ("--gpus", _set),
     "io_maximum_bandwidth": ("--io-maxbandwidth (Windows)", _set),
     "io_maximum_iops": ("--io-maxiops (Windows)", _set),
-    "ipc_mode": ("--ipc", _not_in("", "private", "shareable")),
-    "isolation": ("--isolation", _not_in("", "default", "container")),
     "links": ("--link", _set),
     "log_config": ("--log-driver", lambda v: v.type not in ("", "json-file", "none")),
     "oom_kill_disable": ("--oom-kill-disable", _set),
-    "pid_mode": ("--pid", _set),
     "runtime": ("--runtime", _not_in("", "casemate")),
     "storage_opt": ("--storage-opt", _set),
-    "userns_mode": ("--userns", _not_in("", "host")),
-    "uts_mode": ("--uts", _set),
     "volume_driver": ("--volume-driver", _not_in("", "local")),
     "volumes_from": ("--volumes-from", _set),
 }
@@ -67,7 +61,7 @@ def refuse(config: Config, host: HostConfig, networking: NetworkingConfig | None
                 raise Unsupported(f"{name} {shown}".rstrip() + " is not supported yet")
     endpoints = networking.endpoints_config if networking else None
     for name, settings in (endpoints or {}).items():
-        if name not in ("default", host.network_mode or "default", mode_of(host, config)):
+        if name not in ("default", host.network_mode or "default", sharing.network(host, config)):
             raise Unsupported(
                 f"another network than that of --network is not supported yet: {name}"
             )

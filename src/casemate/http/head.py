@@ -45,6 +45,8 @@ def parse(data: bytes) -> Head:
     """Return the head in ``data``, which ends with its empty line. Raises BadRequest."""
     if data[:1] in (b"\r", b"\n"):
         raise BadRequest(400, "bad request: it begins with an empty line")  # the parser skips them
+    if data.partition(b"\r\n")[0].count(b" ") != 2:
+        raise BadRequest(400, "bad request: its first line is not three words")  # more pass there
     events = _Events()
     parser = events.parser = httptools.HttpRequestParser(events)
     try:

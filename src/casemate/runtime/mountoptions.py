@@ -52,7 +52,8 @@ _NOTHING = frozenset({"defaults", "async", "atime", "norelatime", "nostrictatime
 class MountOptions(NamedTuple):
     """Attributes to set and clear, and what is left for the file system itself.
 
-    The ``recursive`` fields apply to the mounts below a bind as well.
+    The ``recursive`` fields apply to the mounts below a bind as well. ``idmap`` has owners shown
+    as the container's user namespace maps them.
     """
 
     set: int = 0
@@ -63,6 +64,8 @@ class MountOptions(NamedTuple):
     propagation_recursive: bool = False
     bind: bool = False
     recursive_bind: bool = False
+    idmap: bool = False
+    idmap_recursive: bool = False
     data: tuple[str, ...] = ()
 
 
@@ -97,6 +100,8 @@ def _one(out: MountOptions, option: str, destination: str) -> MountOptions:
         return out._replace(
             recursive_clear=out.recursive_clear | bit, recursive_set=out.recursive_set & ~bit
         )
+    if option in ("idmap", "ridmap"):
+        return out._replace(idmap=True, idmap_recursive=option == "ridmap")
     if option in _NOTHING:
         return out
     if out.bind or not option or option in ("remount", "move"):

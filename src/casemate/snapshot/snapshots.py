@@ -14,6 +14,7 @@ import errno
 import functools
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -150,6 +151,15 @@ class Snapshotter:
         """
         path = self._path(key)
         return self._writable(path, self._lower(self._image(self._layers(key))))
+
+    def reuse(self, key: str) -> None:
+        """Have the snapshot ``key`` mounted once more after a mount that was volatile.
+
+        Only while the machine has not gone down since: then everything written is there. Source:
+        linux Documentation/filesystems/overlayfs.rst, volatile mount.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(f"{self._path(key)}/work/work/incompat/volatile")
 
     def planned(self, key: str, layers: Sequence[Digest]) -> RootMount:
         """Return the mount that ``prepare`` would, and make nothing but the layers mountable."""

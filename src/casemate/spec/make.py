@@ -20,29 +20,28 @@ from casemate.oci.runtime import (
     User,
 )
 from casemate.spec.options import Options
-from casemate.walls import capabilities
+from casemate.walls import capabilities, ids
 from casemate.walls.profiles import Profile
 
-_KINDS: tuple[NamespaceKind, ...] = ("mount", "uts", "ipc", "pid", "network", "cgroup", "time")
+_KINDS: tuple[NamespaceKind, ...] = (
+    *("user", "mount", "uts", "ipc", "pid", "network", "cgroup", "time"),
+)
 
-#: What a network namespace of one's own may be told without harm: ping without a capability, and
-#: low ports for everybody. Docker sets the same two.
-_NETWORK_SYSCTLS = {
-    "net.ipv4.ip_unprivileged_port_start": "0",
-    "net.ipv4.ping_group_range": "0 2147483647",
-}
+_LAST_GROUP = 2147483647
 
 
 def make(options: Options, profile: Profile) -> RuntimeSpec:
     """Return the runtime spec of a container with ``options`` behind the walls of ``profile``."""
     return RuntimeSpec(
         process=process(options, profile),
-        root=Root(path="root", readonly=options.readonly_root or profile.readonly_root),
+        root=Root(path="root", readonly=is_readonly(options, profile)),
         hostname=options.hostname if "uts" in options.namespaces else "",
         domainname=options.domainname if "uts" in options.namespaces else "",
         mounts=tuple(_mounts(options, profile)),
         linux=Linux(
             namespaces=tuple(_namespaces(options)),
+            uid_mappings=ids.mapping(options.first_id),
+            gid_mappings=ids.mapping(options.first_id),
             devices=(*profile.devices, *options.devices),
             cgroups_path=options.cgroup,
             resources=_resources(options, profile),
@@ -52,6 +51,11 @@ def make(options: Options, profile: Profile) -> RuntimeSpec:
             readonly_paths=_either(options.readonly_paths, profile.readonly_paths),
         ),
     )
+
+
+def is_readonly(options: Options, profile: Profile) -> bool:
+    """Tell whether the root file system of the container cannot be written."""
+    return _chosen(options.readonly_root, profile.readonly_root)
 
 
 def process(options: Options, profile: Profile) -> Process:
@@ -65,7 +69,7 @@ def process(options: Options, profile: Profile) -> Process:
         console_size=options.console_size,
         capabilities=capabilities.sets(options.capabilities, root=options.user.uid == 0),
         rlimits=options.rlimits,
-        no_new_privileges=options.no_new_privileges or profile.no_new_privileges,
+        no_new_privileges=_chosen(options.no_new_privileges, profile.no_new_privileges),
         oom_score_adj=options.oom_score_adj,
     )
 
@@ -80,7 +84,7 @@ def _mounts(options: Options, profile: Profile) -> Iterator[Mount]:
     if "/proc" in replaced:
         raise InvalidArgument("cannot mount over /proc: the container needs its own")
     for mount in profile.mounts:
-        if mount.destination in replaced - {"/sys", "/dev"}:
+        if mount.destination in options.omitted | replaced - {"/sys", "/dev"}:
             continue
         if mount.destination == "/dev/shm" and options.shm_bytes:
             kept = tuple(o for o in mount.options if not o.startswith("size="))
@@ -88,13 +92,16 @@ def _mounts(options: Options, profile: Profile) -> Iterator[Mount]:
             yield Mount(mount.destination, mount.type, mount.source, (*kept, size))
         else:
             yield mount
-    yield from sorted(options.mounts, key=lambda m: m.destination.rstrip("/").count("/"))
+    scratch = profile.scratch if is_readonly(options, profile) else ()
+    more = (*(m for m in scratch if m.destination not in replaced), *options.mounts)
+    yield from sorted(more, key=lambda m: m.destination.rstrip("/").count("/"))
 
 
 def _namespaces(options: Options) -> Iterator[Namespace]:
+    joined = dict(options.joined)
     for kind in _KINDS:
-        if kind == "network" and options.network_path:
-            yield Namespace(kind, options.network_path)
+        if kind in joined:
+            yield Namespace(kind, joined[kind])
         elif kind in options.namespaces:
             yield Namespace(kind)
 
@@ -109,9 +116,23 @@ def _resources(options: Options, profile: Profile) -> Resources:
 
 
 def _sysctls(options: Options) -> dict[str, str]:
-    own_network = "network" in options.namespaces and not options.network_path
-    defaults = _NETWORK_SYSCTLS if own_network else {}
+    defaults = _network_sysctls(options) if "network" in options.namespaces else {}
     return {**defaults, **dict(options.sysctls)}
+
+
+def _network_sysctls(options: Options) -> dict[str, str]:
+    """Return what a network namespace of one's own may be told without harm: ping without a
+    capability, and low ports for everybody. Docker sets the same two.
+    """
+    last_group = ids.SIZE - 1 if options.first_id else _LAST_GROUP
+    return {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": f"0 {last_group}",
+    }
+
+
+def _chosen(asked: bool | None, default: bool) -> bool:
+    return default if asked is None else asked
 
 
 def _either(asked: tuple[str, ...] | None, default: tuple[str, ...]) -> tuple[str, ...]:

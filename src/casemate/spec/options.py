@@ -19,9 +19,10 @@ from casemate.spec.identity import Identity
 class Options(NamedTuple):
     """Everything that the runtime spec depends on besides the walls.
 
-    ``mounts`` come after the standard file systems. ``namespaces`` names the kinds that are new;
-    the others are shared with the host. ``shm_bytes`` 0 keeps the default. ``masked_paths`` and
-    ``readonly_paths`` replace the profile's when they are not None.
+    ``mounts`` come after the standard file systems, which lack what is in ``omitted``.
+    ``namespaces`` names the kinds that are new, ``joined`` those of others with their paths; the
+    rest is shared with the host. ``first_id`` is the host id of root in a user namespace.
+    ``shm_bytes`` 0 keeps the default. What is None is up to the profile.
     """
 
     args: tuple[str, ...]
@@ -35,8 +36,8 @@ class Options(NamedTuple):
     mounts: tuple[Mount, ...] = ()
     capabilities: tuple[str, ...] = ()
     seccomp: Seccomp | None = None
-    no_new_privileges: bool = False
-    readonly_root: bool = False
+    no_new_privileges: bool | None = None
+    readonly_root: bool | None = None
     masked_paths: tuple[str, ...] | None = None
     readonly_paths: tuple[str, ...] | None = None
     devices: tuple[Device, ...] = ()
@@ -49,5 +50,7 @@ class Options(NamedTuple):
     namespaces: frozenset[str] = frozenset(
         {"mount", "uts", "ipc", "pid", "network", "cgroup", "time"}
     )
-    network_path: str = ""
+    joined: tuple[tuple[str, str], ...] = ()
+    first_id: int = 0
+    omitted: frozenset[str] = frozenset()
     shm_bytes: int = 0

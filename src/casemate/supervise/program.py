@@ -44,20 +44,24 @@ class Program:
         fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
         self._null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
-    def spawn(self, namespaces: int) -> tuple[int, socket.socket]:
+    def spawn(self, namespaces: int, peer: int = -1) -> tuple[int, socket.socket]:
         """Start a supervisor whose room has new ``namespaces`` (CLONE_NEW flags).
 
-        Returns its pid, which the caller must wait for, and the connection to it.
+        With ``peer``, a pidfd, the room is born among the processes that this one sees. Returns the
+        supervisor's pid, which the caller must wait for, and the connection to it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # A high number, so that what is put at 3 does not cover it.
+        among = fcntl.fcntl(peer, fcntl.F_DUPFD_CLOEXEC, 10) if peer >= 0 else -1
         try:
             # With no environment and no descriptor but its own: helpers inherit nothing.
             pid = os.posix_spawn(
                 f"/proc/self/fd/{self._fd}",
-                ["casemate-shim", "supervise", str(namespaces)],
+                ["casemate-shim", "supervise", str(namespaces), *(["among"] if among >= 0 else [])],
                 {},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),
+                    *([(os.POSIX_SPAWN_DUP2, among, 4)] if among >= 0 else []),
                     (os.POSIX_SPAWN_DUP2, self._null, 0),
                     (os.POSIX_SPAWN_DUP2, self._null, 1),
                     (os.POSIX_SPAWN_DUP2, self._null, 2),
@@ -69,6 +73,8 @@ class Program:
             raise Unavailable(f"cannot start a supervisor: {error.strerror}") from error
         finally:
             theirs.close()
+            if among >= 0:
+                os.close(among)
         return pid, ours
 
     @property

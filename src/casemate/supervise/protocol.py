@@ -31,6 +31,7 @@ ATTACH_STDIN = 1
 ATTACH_STDOUT = 2
 ATTACH_STDERR = 4
 ATTACH_FRAMED = 8
+ATTACH_OWNER = 16
 
 #: The most that one message carries.
 MAX_BYTES = _HEAD.size + 8192

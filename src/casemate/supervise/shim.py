@@ -95,9 +95,12 @@ class Shim:
         self._connection = Connection(sock, self._event, self._closed)
 
     @classmethod
-    def spawn(cls, program: Program, namespaces: int) -> Shim:
-        """Start a shim whose room has new ``namespaces``; it is of use once ``ready`` is done."""
-        pid, sock = program.spawn(namespaces)
+    def spawn(cls, program: Program, namespaces: int, peer: int = -1) -> Shim:
+        """Start a shim whose room has new ``namespaces``; it is of use once ``ready`` is done.
+
+        ``peer`` is a pidfd of the process whose process namespace it shares, -1 for none.
+        """
+        pid, sock = program.spawn(namespaces, peer)
         return cls(sock, pid)
 
     @classmethod

@@ -28,6 +28,8 @@ DEFAULT = (
     "CAP_SYS_CHROOT",
     "CAP_SETFCAP",
 )
+#: To become another user, and to end what that user runs; the rest needs nothing.
+FEW = ("CAP_KILL", "CAP_SETGID", "CAP_SETUID")
 _ALL = "ALL"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from casemate.errors import Unsupported
-from casemate.linux import capabilities
+from casemate.linux import capabilities, landlock
 from casemate.oci import platform
 from casemate.walls.limits import NAMES
 
@@ -22,7 +22,8 @@ class Machine(NamedTuple):
 
     ``architecture`` is a GOARCH; ``kernel`` major and minor version; ``capabilities`` the
     engine's bounding set; ``hard_limits`` its hard limits by name (``NOFILE``), -1 for none;
-    ``thermal_cpus`` the processors with throttle counters in sysfs.
+    ``thermal_cpus`` the processors with throttle counters in sysfs; ``landlock`` the version of the
+    kernel's interface, 0 for none.
     """
 
     architecture: str
@@ -30,6 +31,7 @@ class Machine(NamedTuple):
     capabilities: tuple[str, ...]
     hard_limits: Mapping[str, int]
     thermal_cpus: tuple[int, ...]
+    landlock: int = 0
 
 
 def read(proc: str = "/proc", sys: str = "/sys") -> Machine:
@@ -44,6 +46,7 @@ def read(proc: str = "/proc", sys: str = "/sys") -> Machine:
         capabilities=capabilities.names(capabilities.bounding(proc)),
         hard_limits=_hard_limits(),
         thermal_cpus=_thermal_cpus(f"{sys}/devices/system/cpu"),
+        landlock=landlock.version(),
     )
 
 

@@ -23,7 +23,8 @@ from casemate.walls.seccomp_profile import (
     parse,
 )
 
-_DEFAULT = os.path.join(os.path.dirname(__file__), "data", "seccomp-default.json")
+_DATA = os.path.join(os.path.dirname(__file__), "data")
+_OWN = ("default", "strict")
 
 # GOARCH to the names of profiles: the architecture's, and the one under "arches".
 _NAMES = {
@@ -47,9 +48,9 @@ class Facts(NamedTuple):
 
 
 @functools.cache
-def default() -> Profile:
-    """Return the profile for containers whose user asks for nothing else."""
-    return load(_DEFAULT)
+def own(name: str) -> Profile:
+    """Return the profile ``name`` of this package: ``default`` or ``strict``."""
+    return load(f"{_DATA}/seccomp-{name}.json")
 
 
 def load(path: str) -> Profile:
@@ -62,20 +63,24 @@ def load(path: str) -> Profile:
     return parse(raw, path)
 
 
-def choose(option: str | None) -> Profile | None:
+def choose(option: str | None, usual: str = "default") -> Profile | None:
     """Return the profile that ``--security-opt seccomp=option`` means, None for unconfined.
 
-    ``option`` is None (nothing asked), ``builtin``, ``default``, ``unconfined`` or a profile's
-    JSON text: a client sends its file's content, never a path. Raises as ``parse``.
+    ``option`` is None (nothing asked) or ``builtin`` for the ``usual`` one ("" for none),
+    ``default``, ``strict``, ``unconfined`` or a profile's JSON text: a client sends its file's
+    content, never a path. Raises as ``parse``.
     """
-    if option is None or option in ("builtin", "default"):
-        return default()
-    if option == "unconfined":
+    name = usual or "unconfined" if option in (None, "builtin") else option
+    assert name is not None
+    if name in _OWN:
+        return own(name)
+    if name == "unconfined":
         return None
+    option = name
     if option.lstrip().startswith("{"):
         return parse(option.encode("utf-8", "surrogateescape"), "in the request")
     raise InvalidArgument(
-        f"invalid seccomp option {option[:80]!r}: expected default, unconfined or a profile (JSON)"
+        f"invalid seccomp option {option[:80]!r}: expected default, strict, unconfined or a profile"
     )
 
 

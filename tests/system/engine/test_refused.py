@@ -24,7 +24,6 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "BlkioWeight": (500, "--blkio-weight"),
     "BlkioWeightDevice": ([{"Path": "/dev/vda", "Weight": 1}], "--blkio-weight-device"),
     "Cgroup": ("container:x", "Cgroup"),
-    "CgroupnsMode": ("host", "--cgroupns host"),
     "CpuCount": (1, "--cpu-count"),
     "CpuPercent": (1, "--cpu-percent"),
     "CpuRealtimePeriod": (1000, "--cpu-rt-period"),
@@ -32,15 +31,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "DeviceRequests": ([{"Count": -1, "Capabilities": [["gpu"]]}], "--gpus"),
     "IOMaximumBandwidth": (1, "--io-maxbandwidth"),
     "IOMaximumIOps": (1, "--io-maxiops"),
-    "IpcMode": ("host", "--ipc host"),
-    "Isolation": ("hyperv", "--isolation hyperv"),
     "Links": (["a:b"], "--link"),
     "OomKillDisable": (True, "--oom-kill-disable"),
-    "PidMode": ("host", "--pid host"),
     "Runtime": ("runc", "--runtime runc"),
     "StorageOpt": ({"size": "1G"}, "--storage-opt"),
-    "UTSMode": ("host", "--uts host"),
-    "UsernsMode": ("private", "--userns private"),
     "VolumeDriver": ("other", "--volume-driver other"),
     "VolumesFrom": (["a"], "--volumes-from"),
 }
@@ -53,7 +47,8 @@ EXECUTED = {
     *("Memory", "MemoryReservation", "MemorySwap", "MemorySwappiness", "Mounts", "NanoCpus"),
     *("NetworkMode", "OomScoreAdj", "PidsLimit", "PortBindings", "Privileged", "PublishAllPorts"),
     *("ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls"),
-    *("Tmpfs", "Ulimits"),
+    *("Tmpfs", "Ulimits", "CgroupnsMode", "IpcMode", "Isolation", "PidMode", "UTSMode"),
+    *("UsernsMode",),
 }
 
 #: Said to others than the engine: where the client writes the id, and remarks.
@@ -92,7 +87,6 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
         ({"Healthcheck": {"Test": ["CMD", "true"]}}, "a health check"),
         ({"MacAddress": "02:00:00:00:00:01"}, "--mac-address"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
-        ({"HostConfig": {"NetworkMode": "container:x"}}, "--network container:x"),
         ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),
         (
             {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}},

@@ -137,7 +137,11 @@ CASES: dict[str, Callable[[], Plan]] = {
     "host_network": lambda: container(
         OPTIONS._replace(namespaces=OPTIONS.namespaces - {"network"}, hostname="")
     ),
-    "joined_network": lambda: container(OPTIONS._replace(network_path="/proc/7/ns/net")),
+    "joined_network": lambda: container(
+        OPTIONS._replace(
+            namespaces=OPTIONS.namespaces - {"network"}, joined=(("network", "/proc/7/ns/net"),)
+        )
+    ),
     "old_kernel": lambda: container(host=HOST._replace(overlay_layers=False)),
     "cgroup_v1": lambda: container(host=HOST._replace(cgroups=V1)),
     "cgroup_hybrid": lambda: container(host=HOST._replace(cgroups=HYBRID)),

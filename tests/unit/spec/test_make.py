@@ -83,7 +83,9 @@ def test_a_shared_network_is_not_configured() -> None:
     assert "net.ipv4.ip_unprivileged_port_start" in made().linux.sysctl
     shared = made(namespaces=CONTAINER.namespaces - {"network"})
     assert shared.linux.sysctl == {}
-    joined = made(network_path="/proc/1/ns/net")
+    joined = made(
+        namespaces=CONTAINER.namespaces - {"network"}, joined=(("network", "/proc/1/ns/net"),)
+    )
     assert [n.path for n in joined.linux.namespaces if n.type == "network"] == ["/proc/1/ns/net"]
     assert joined.linux.sysctl == {}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casemate.errors import Error, InvalidArgument, PermissionDenied, Unsupported
+from casemate.errors import Error, InvalidArgument, PermissionDenied
 from casemate.linux.capabilities import NAMES
 from casemate.oci.runtime import DeviceRule, Rlimit
 from casemate.walls import devices, limits, machine, masks, profiles
@@ -67,7 +67,7 @@ def test_privileged_drops_the_walls_and_keeps_the_namespaces() -> None:
 
 def test_profiles_are_found_by_name() -> None:
     assert profiles.named("container") is profiles.CONTAINER
-    with pytest.raises(Unsupported, match="isolation 'vault' is not supported: there is cont"):
+    with pytest.raises(InvalidArgument, match="isolation 'vault': there is process, container"):
         profiles.named("vault")
 
 

@@ -45,7 +45,7 @@ def calls(abi: str, wanted: Sequence[int] = NUMBERS) -> Iterator[tuple[int, tupl
 
 
 def default_verdict(abi: str, name: str, *args: int, facts: seccomp.Facts = FACTS) -> int:
-    code = code_of(seccomp.resolve(seccomp.default(), facts), facts.architectures[0])
+    code = code_of(seccomp.resolve(seccomp.own("default"), facts), facts.architectures[0])
     return bpf.run(code, AUDIT_ARCH[abi], numbers(abi)[name], args)
 
 
@@ -104,7 +104,7 @@ def test_address_randomisation_cannot_be_switched_off() -> None:
 
 
 def test_newer_calls_and_x32_look_unimplemented() -> None:
-    code = code_of(seccomp.resolve(seccomp.default(), FACTS))
+    code = code_of(seccomp.resolve(seccomp.own("default"), FACTS))
     for arch in (AUDIT_ARCH["x86_64"], AUDIT_ARCH["i386"]):
         for number in (467, 471, 500, 1000, 0x3FFF_FFFF):
             assert bpf.run(code, arch, number) == ENOSYS
@@ -115,7 +115,7 @@ def test_newer_calls_and_x32_look_unimplemented() -> None:
 def test_private_calls_of_arm_are_reached_beyond_the_unknown_ones() -> None:
     assert default_verdict("arm", "set_tls", facts=ARM) == ALLOW
     assert default_verdict("arm", "usr26", facts=ARM) == ENOSYS
-    code = code_of(seccomp.resolve(seccomp.default(), ARM), "arm64")
+    code = code_of(seccomp.resolve(seccomp.own("default"), ARM), "arm64")
     assert bpf.run(code, AUDIT_ARCH["arm"], 480) == ENOSYS
 
 
@@ -147,14 +147,14 @@ def same_as_libseccomp(
 
 @pytest.mark.parametrize("facts", [FACTS, ADMIN, FACTS._replace(capabilities=frozenset())])
 def test_libseccomp_makes_the_same_of_the_default_on_x86(facts: seccomp.Facts) -> None:
-    spec = seccomp.resolve(seccomp.default(), facts)
+    spec = seccomp.resolve(seccomp.own("default"), facts)
     stricter = same_as_libseccomp(spec, "amd64", ("x86_64", "i386"))
     # It lets an unconditional rule win, and lets conditions reach through socketcall.
     assert stricter == {"x86_64 ioctl", "i386 ioctl", "i386 socketcall"}
 
 
 def test_libseccomp_makes_the_same_of_the_default_on_arm() -> None:
-    spec = seccomp.resolve(seccomp.default(), ARM)
+    spec = seccomp.resolve(seccomp.own("default"), ARM)
     assert same_as_libseccomp(spec, "arm64", ("aarch64", "arm")) == {"aarch64 ioctl", "arm ioctl"}
 
 
@@ -203,7 +203,7 @@ def test_the_default_is_as_strict_as_the_profile_it_is_measured_by(capabilities:
         ),
     }.get(capabilities, frozenset(capabilities.split()))
     facts = FACTS._replace(capabilities=held)
-    ours = code_of(seccomp.resolve(seccomp.default(), facts))
+    ours = code_of(seccomp.resolve(seccomp.own("default"), facts))
     theirs = code_of(seccomp.resolve(peer, facts))
     differences = set()
     for abi in ("x86_64", "i386"):
@@ -303,18 +303,18 @@ def test_a_filter_too_long_for_the_kernel_is_refused() -> None:
 
 
 def test_the_default_is_short_and_flags_are_kept() -> None:
-    built = build(seccomp.resolve(seccomp.default(), FACTS), "amd64")
+    built = build(seccomp.resolve(seccomp.own("default"), FACTS), "amd64")
     assert len(built.program) // 8 <= 220
     assert built.flags == 4
 
 
 def test_the_cache_key_changes_with_every_input_and_only_then() -> None:
-    spec = seccomp.resolve(seccomp.default(), FACTS)
+    spec = seccomp.resolve(seccomp.own("default"), FACTS)
     same = seccomp.resolve(parse_again(), FACTS)
     assert cache_key(spec, "amd64") == cache_key(same, "amd64")
     others = {
         cache_key(spec, "386"),
-        cache_key(seccomp.resolve(seccomp.default(), ADMIN), "amd64"),
+        cache_key(seccomp.resolve(seccomp.own("default"), ADMIN), "amd64"),
         cache_key(Seccomp("SCMP_ACT_ALLOW"), "amd64"),
         cache_key(Seccomp("SCMP_ACT_ALLOW", flags=("SECCOMP_FILTER_FLAG_LOG",)), "amd64"),
     }

@@ -134,7 +134,7 @@ def test_rules_apply_by_capability_architecture_and_kernel() -> None:
 
 
 def test_architectures_come_from_the_map_entry_of_the_kernel() -> None:
-    profile = seccomp.default()
+    profile = seccomp.own("default")
     assert seccomp.resolve(profile, AMD64).architectures == ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86")
     arm = seccomp.resolve(profile, AMD64._replace(architectures=("arm64",)))
     assert arm.architectures == ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM")
@@ -147,7 +147,7 @@ def test_architectures_come_from_the_map_entry_of_the_kernel() -> None:
 
 def test_the_option_chooses_default_nothing_or_a_text() -> None:
     for option in (None, "default", "builtin"):
-        assert seccomp.choose(option) is seccomp.default()
+        assert seccomp.choose(option) is seccomp.own("default")
     assert seccomp.choose("unconfined") is None
     chosen = seccomp.choose(document(allow("read")).decode())
     assert chosen is not None and chosen.syscalls is not None and len(chosen.syscalls) == 1

@@ -30,6 +30,11 @@ def tree(mount: Mount, devices: tuple[Device, ...], places: tuple[str, ...]) -> 
     yield from filesystem("dev", mount.type, parse(mount.options, mount.destination))
     made: set[str] = set()
     yield from _nodes(devices, made)
+    yield from furnished(places, made)
+
+
+def furnished(places: tuple[str, ...], made: set[str]) -> Iterator[Step]:
+    """Make the links and the mount ``places``, but for the directories that are ``made``."""
     yield from (step("symlink", to, "dev", name) for name, to in _LINKS.items())
     for place in places:
         if place not in made:

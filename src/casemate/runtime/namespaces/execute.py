@@ -10,6 +10,7 @@ from casemate.runtime.namespaces import identity
 from casemate.runtime.namespaces.clone import CLONE_FLAGS
 from casemate.runtime.plan import Plan, Stdio
 from casemate.runtime.steps import Step, step
+from casemate.walls.landlock import Ruleset
 from casemate.walls.seccomp_filter import Filter
 
 _DEVPTS_MAGIC = 0x1CD1  # linux/magic.h
@@ -27,6 +28,7 @@ class Execution(NamedTuple):
     namespaces: frozenset[str]
     procs: tuple[str, ...] = ()
     seccomp: Filter | None = None
+    landlock: Ruleset | None = None
     stdio: Stdio = Stdio(log=False, stdin_once=True)
 
 
@@ -46,9 +48,12 @@ def _inside(execution: Execution) -> Iterator[Step]:
     for kind in execution.namespaces - {"pid"}:
         flags |= CLONE_FLAGS[kind]
     yield step("setns", "container", flags)
+    yield from identity.weighed(process)
+    if "user" in execution.namespaces:
+        yield step("own_root")
     if process.terminal:
         yield from _terminal(process)
-    yield from identity.taken(process, execution.seccomp)
+    yield from identity.taken(process, execution.seccomp, execution.landlock)
     yield from identity.started(process, init=False)
 
 

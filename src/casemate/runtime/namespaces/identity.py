@@ -14,6 +14,7 @@ from casemate.errors import InvalidArgument
 from casemate.linux import capabilities
 from casemate.oci.runtime import Process, Rlimit
 from casemate.runtime.steps import Step, step
+from casemate.walls.landlock import Ruleset
 from casemate.walls.seccomp_filter import Filter
 
 # asm-generic/resource.h.
@@ -37,12 +38,18 @@ RESOURCES = {
 }
 
 
-def taken(process: Process, seccomp: Filter | None) -> Iterator[Step]:
-    """Become the user of ``process``, with its limits, capabilities and filter."""
-    yield step("keyring")
-    yield from (_rlimit(r) for r in process.rlimits)
+def weighed(process: Process) -> Iterator[Step]:
+    """Say how readily the kernel may choose ``process`` when memory runs out."""
     if process.oom_score_adj is not None:
         yield step("oom_score_adj", str(process.oom_score_adj))
+
+
+def taken(
+    process: Process, seccomp: Filter | None, landlock: Ruleset | None = None
+) -> Iterator[Step]:
+    """Become the user of ``process``, with its limits, capabilities, rules and filter."""
+    yield step("keyring")
+    yield from (_rlimit(r) for r in process.rlimits)
     user = process.user
     if user.uid or user.gid:
         yield step("stdio_owner", user.uid)
@@ -54,6 +61,8 @@ def taken(process: Process, seccomp: Filter | None) -> Iterator[Step]:
     yield step("chdir", process.cwd)
     if process.no_new_privileges:
         yield step("no_new_privs")
+    if landlock:
+        yield from _restricted(landlock)
     if seccomp:
         yield step("seccomp", seccomp.flags, seccomp.program)
     yield step(
@@ -70,6 +79,13 @@ def started(process: Process, *, init: bool) -> Iterator[Step]:
     if init:
         yield step("init")
     yield step("exec", process.args, process.env)
+
+
+def _restricted(rules: Ruleset) -> Iterator[Step]:
+    yield step("landlock", "rules", rules.files, rules.network, rules.scopes)
+    yield from (step("landlock_allow", "rules", path, bits) for path, bits in rules.allowed)
+    yield step("landlock_enter", "rules")
+    yield step("close", "rules")
 
 
 def _rlimit(limit: Rlimit) -> Step:

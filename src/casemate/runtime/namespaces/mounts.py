@@ -62,7 +62,12 @@ def cloned(mount: Mount, register: str) -> Iterator[Step]:
 
 def attached(mount: Mount, register: str, *, is_directory: bool) -> Iterator[Step]:
     """Put the copy in ``register`` at its destination, with its attributes."""
-    options = parse(mount.options, mount.destination)
+    yield from adjusted(parse(mount.options, mount.destination), register)
+    yield from put(mount, register, is_directory=is_directory)
+
+
+def adjusted(options: MountOptions, register: str) -> Iterator[Step]:
+    """Give the copy in ``register`` its attributes."""
     # Without a wish the copy is private: what either side mounts later is its own affair.
     propagation = options.propagation or MS_PRIVATE
     deep = options.propagation_recursive or not options.propagation
@@ -72,6 +77,10 @@ def attached(mount: Mount, register: str, *, is_directory: bool) -> Iterator[Ste
         yield step("setattr", register, options.set, options.clear, 0, 0)
     if options.recursive_set or options.recursive_clear:
         yield step("setattr", register, options.recursive_set, options.recursive_clear, 0, 1)
+
+
+def put(mount: Mount, register: str, *, is_directory: bool) -> Iterator[Step]:
+    """Put the copy in ``register``, which has its attributes, at its destination."""
     yield from placed(register, mount.destination, DIRECTORY if is_directory else FILE)
     yield step("close", register)
 

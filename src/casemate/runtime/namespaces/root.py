@@ -23,9 +23,8 @@ def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
     if new_api:
         yield step("fsopen", "overlay", "overlay")
         yield from (step("fsconfig", "overlay", "lowerdir+", path) for path in root.lower)
-        for option in (*_writable(root), *FEATURES):
-            key, _, value = option.partition("=")
-            yield step("fsconfig", "overlay", key, value)
+        yield from (step("fsconfig", "overlay", *pair) for pair in _writable(root))
+        yield from features(root)
         yield step("fsmount", "root", "overlay", 0)
         yield step("close", "overlay")
         yield step("mount_at", "root", place)
@@ -34,13 +33,18 @@ def mounted(root: RootMount, place: str, *, new_api: bool) -> Iterator[Step]:
         yield step("open", "root", place, O_PATH | O_DIRECTORY)
 
 
-def _writable(root: RootMount) -> Iterator[str]:
+def _writable(root: RootMount) -> Iterator[tuple[str, str]]:
     if root.upper is not None and root.work is not None:
         # Of these two overlayfs takes a backslash for the escape that it is in the old call.
-        yield "upperdir=" + root.upper.replace("\\", "\\\\")
-        yield "workdir=" + root.work.replace("\\", "\\\\")
-    if root.volatile:
-        yield "volatile"
+        yield "upperdir", root.upper.replace("\\", "\\\\")
+        yield "workdir", root.work.replace("\\", "\\\\")
+
+
+def features(root: RootMount) -> Iterator[Step]:
+    """Say how the overlay is to behave."""
+    for option in ("volatile", *FEATURES) if root.volatile else FEATURES:
+        key, _, value = option.partition("=")
+        yield step("fsconfig", "overlay", key, value)
 
 
 def entered(*, readonly: bool) -> Iterator[Step]:
