@@ -202,6 +202,7 @@ typedef int step_fn(struct cursor *c, struct scene *s);
 	X(id_maps, "ss")       \
 	X(namespace, "ws")     \
 	X(own_root, "")        \
+	X(file_owner, "n")     \
 	X(tree_from, "wrs")    \
 	X(landlock, "wnnn")    \
 	X(landlock_allow, "rsn") \

@@ -69,14 +69,15 @@ def check_propagation(points: Iterable[MountPoint]) -> None:
             )
 
 
-def as_mount(point: MountPoint) -> Mount:
+def as_mount(point: MountPoint, *, mapped: bool) -> Mount:
     """Return the mount of the runtime spec for ``point``. What is mounted below a read-only bind
-    is read-only, too.
+    is read-only, too. A ``mapped`` one shows the host's owners as a user namespace has them.
     """
     if point.type == "tmpfs":
         return Mount(point.destination, "tmpfs", "tmpfs", point.options)
     mode = "rw" if point.writable else "rro"
-    options = ("rbind", point.propagation or "rprivate", mode, *point.options)
+    idmap = ("idmap",) if mapped else ()
+    options = ("rbind", point.propagation or "rprivate", mode, *idmap, *point.options)
     return Mount(point.destination, "bind", point.source, options)
 
 

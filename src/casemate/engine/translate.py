@@ -63,7 +63,7 @@ def options(
     names = _capabilities(host, profile, machine)
     asked = security.parse(host.security_opt)
     shared = sharing.of(host, config)
-    points = tuple(map(mountpoints.as_mount, record.fixed.mounts))
+    points = tuple(mountpoints.as_mount(p, mapped=first_id > 0) for p in record.fixed.mounts)
     _check_ids(identity, first_id)
     _check_binds(record.fixed.mounts, first_id)
     height, width = check_size(*host.console_size)

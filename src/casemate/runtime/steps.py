@@ -61,6 +61,7 @@ SIGNATURES: dict[str, str] = {
     "id_maps": "ss",
     "namespace": "ws",
     "own_root": "",
+    "file_owner": "n",
     "tree_from": "wrs",
     "landlock": "wnnn",
     "landlock_allow": "rsn",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from os import O_DIRECTORY, O_PATH
 
-from casemate.errors import InvalidArgument
+from casemate.errors import InvalidArgument, Unsupported
 from casemate.linux.mount import AT_EMPTY_PATH, OPEN_TREE_CLONE
 from casemate.oci.runtime import Device, IdMapping, Mount, RuntimeSpec
 from casemate.runtime.mountoptions import parse
@@ -23,6 +23,8 @@ from casemate.snapshot.mounts import RootMount
 
 _NO_LINKS = 0x02 | 0x04 | 0x08  # linux/openat2.h: NO_MAGICLINKS, NO_SYMLINKS, BENEATH
 _SUPERVISORS_UMASK = 0o022
+#: A plan has a bounded number of registers, and each layer needs one (steps.REGISTERS).
+_MAX_LAYERS = 100
 
 
 def mapped(spec: RuntimeSpec) -> Iterator[Step]:
@@ -54,7 +56,9 @@ def made(
     steps = (
         step("umask", 0),
         step("namespace", "userns", "user"),
+        step("file_owner", first),
         *_root(root),
+        step("file_owner", 0),
         *_dev(spec, first),
         *(item for mount, register in binds.items() for item in _bind(mount, register)),
         step("umask", _SUPERVISORS_UMASK),
@@ -63,24 +67,30 @@ def made(
 
 
 def _root(root: RootMount) -> Iterator[Step]:
-    """Make the overlay of layers that are mapped, each by its descriptor (Linux 6.15)."""
+    """Make the overlay of layers that are mapped, each by its descriptor (Linux 6.15).
+
+    A copy of a mount that is nowhere lasts as long as its descriptor: so they stay.
+    """
+    if len(root.lower) > _MAX_LAYERS:
+        raise Unsupported(f"more than {_MAX_LAYERS} layers in a user namespace")
+    copies = [f"layer:{number}" for number in range(len(root.lower))]
     yield step("fsopen", "overlay", "overlay")
-    for path in root.lower:
-        yield from _copied(path, "layer")
-        yield step("fsconfig_fd", "overlay", "lowerdir+", "layer")
-        yield step("close", "layer")
+    for path, copy in zip(root.lower, copies, strict=True):
+        yield from _copied(path, copy)
+        yield step("fsconfig_fd", "overlay", "lowerdir+", copy)
     if root.upper is not None and root.work is not None:
         place = _parent(root.upper, root.work)
-        yield from _copied(place, "layer")
+        copies.append("layer:upper")
+        yield from _copied(place, copies[-1])
         for key, path in (("upperdir", root.upper), ("workdir", root.work)):
             name = path.removeprefix(f"{place}/")
-            yield step("open_in", "directory", "layer", name, O_PATH | O_DIRECTORY, _NO_LINKS)
+            yield step("open_in", "directory", copies[-1], name, O_PATH | O_DIRECTORY, _NO_LINKS)
             yield step("fsconfig_fd", "overlay", key, "directory")
             yield step("close", "directory")
-        yield step("close", "layer")
     yield from features(root)
     yield step("fsmount", "root", "overlay", 0)
     yield step("close", "overlay")
+    yield from (step("close", copy) for copy in copies)
 
 
 def _parent(upper: str, work: str) -> str:
