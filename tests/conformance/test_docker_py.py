@@ -145,5 +145,5 @@ def test_errors_are_docker_pys_own(client: Any) -> None:
     with pytest.raises(docker.errors.NotFound):
         client.containers.get("nope")
     with pytest.raises(docker.errors.APIError) as caught:
-        client.containers.create("busybox", "true", network_mode="container:x")
+        client.containers.create("busybox", "true", links={"a": "b"})
     assert caught.value.status_code == 501

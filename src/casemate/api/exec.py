@@ -33,6 +33,8 @@ class _Start(msgspec.Struct, frozen=True, rename="pascal"):
 
 async def _create(call: Call) -> Response:
     found = await document(call)
+    if found and "detachKeys" in found:
+        found["DetachKeys"] = found.pop("detachKeys")  # as docker-py spells it
     config = converted({} if found is None else found, ExecConfig)
     refuse_unknown(found or {}, ExecConfig)
     if config.console_size:

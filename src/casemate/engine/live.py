@@ -35,6 +35,8 @@ class ExecConfig(msgspec.Struct, frozen=True, rename="pascal"):
     console_size: tuple[int, int] | None = None
     #: Of the start, and said there once more: clients send it with both.
     detach: bool = False
+    #: The same as in the path: some clients say it twice.
+    container: str = ""
 
 
 class Exec:
