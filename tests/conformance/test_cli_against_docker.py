@@ -161,6 +161,8 @@ def _plain(query: dict[str, list[str]]) -> dict[str, Any]:
 
 def _body(request: Request) -> Any:
     if request.headers.get("content-type") == "application/json":
+        if request.path.endswith("/update"):  # Go sends what is not given as nothing
+            return {name: value for name, value in request.document.items() if value}
         return request.document
     return request.body
 

@@ -25,6 +25,7 @@ _CAPABILITIES = (
 _CONTAINERS = {
     "containers": ("/containers/json?all=1", ()),
     "running": ("/containers/json", ()),
+    "paused": ("/containers/json", ("paused",)),
     "stopped": ("/containers/json?all=1", ("created", "exited")),
 }
 

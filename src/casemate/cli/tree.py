@@ -40,12 +40,17 @@ OTHERS = {
     "kill": ("kill", "Kill one or more running containers"),
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "logs": ("logs", "Fetch the logs of a container"),
+    "pause": ("pause", "Pause all processes within one or more containers"),
+    "rename": ("rename", "Rename a container"),
+    "restart": ("restart", "Restart one or more containers"),
     "rm": ("rm", "Remove one or more containers"),
     "rmi": ("rmi", "Remove one or more images"),
     "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "start": ("start", "Start one or more stopped containers"),
     "stop": ("stop", "Stop one or more running containers"),
     "tag": ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    "unpause": ("unpause", "Unpause all processes within one or more containers"),
+    "update": ("update", "Update configuration of one or more containers"),
     "wait": ("wait", "Block until one or more containers stop, then print their exit codes"),
 }
 #: group → (what it does, name in the group → (module, what it does)).
@@ -55,8 +60,9 @@ GROUPS = {
         {
             **{
                 name: OTHERS[name]
-                for name in ("attach", "commit", "create", "export", "kill", "logs", "rm",
-                             "start", "stop", "wait")
+                for name in ("attach", "commit", "create", "export", "kill", "logs",
+                             "pause", "rename", "restart", "rm", "start", "stop",
+                             "unpause", "update", "wait")
             },
             "exec": COMMON["exec"],
             "inspect": (

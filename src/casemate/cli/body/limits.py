@@ -26,19 +26,8 @@ def resources(arguments: Arguments) -> dict[str, Any]:
             f"invalid value: {swappiness}. Valid memory swappiness range is 0-100"
         )
     return {
-        "CpuShares": arguments.number("cpu-shares"),
-        "Memory": size(arguments, "memory"),
-        "NanoCpus": _cpus(arguments),
+        **changeable(arguments),
         "CgroupParent": arguments.text("cgroup-parent"),
-        "BlkioWeight": _weight(arguments),
-        "CpuPeriod": arguments.number("cpu-period"),
-        "CpuQuota": arguments.number("cpu-quota"),
-        "CpuRealtimePeriod": arguments.number("cpu-rt-period"),
-        "CpuRealtimeRuntime": arguments.number("cpu-rt-runtime"),
-        "CpusetCpus": arguments.text("cpuset-cpus"),
-        "CpusetMems": arguments.text("cpuset-mems"),
-        "MemoryReservation": size(arguments, "memory-reservation"),
-        "MemorySwap": size(arguments, "memory-swap", unlimited=True),
         "MemorySwappiness": swappiness,
         "OomKillDisable": arguments.switch("oom-kill-disable"),
         "PidsLimit": arguments.number("pids-limit"),
@@ -48,6 +37,24 @@ def resources(arguments: Arguments) -> dict[str, Any]:
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
+    }
+
+
+def changeable(arguments: Arguments) -> dict[str, Any]:
+    """Return the limits that can also be changed later. Raises BadUsage."""
+    return {
+        "CpuShares": arguments.number("cpu-shares"),
+        "Memory": size(arguments, "memory"),
+        "NanoCpus": _cpus(arguments),
+        "BlkioWeight": _weight(arguments),
+        "CpuPeriod": arguments.number("cpu-period"),
+        "CpuQuota": arguments.number("cpu-quota"),
+        "CpuRealtimePeriod": arguments.number("cpu-rt-period"),
+        "CpuRealtimeRuntime": arguments.number("cpu-rt-runtime"),
+        "CpusetCpus": arguments.text("cpuset-cpus"),
+        "CpusetMems": arguments.text("cpuset-mems"),
+        "MemoryReservation": size(arguments, "memory-reservation"),
+        "MemorySwap": size(arguments, "memory-swap", unlimited=True),
     }
 
 

@@ -14,15 +14,27 @@ if TYPE_CHECKING:
     from casemate.cli.session import Session
 
 
-def _run(session: Session, arguments: Arguments) -> int:
+OPTIONS = (
+    Option("signal", "string", "Signal to send to the container", short="s", suggest="signals"),
+    Option("timeout", INT, "Seconds to wait before killing the container", short="t"),
+    Option("time", INT, "Seconds to wait before killing", hidden=True, replaced_by="timeout"),
+)
+
+
+def query(arguments: Arguments) -> dict[str, str]:
+    """Return how a container is asked to end, as the API takes it. Raises Exit."""
     if arguments.given("time") and arguments.given("timeout"):
         raise Exit(1, "conflicting options: cannot specify both --timeout and --time")
     name = "time" if arguments.given("time") else "timeout"
     seconds = str(arguments.number(name)) if arguments.given(name) else ""
-    signal = arguments.text("signal")
+    return {"signal": arguments.text("signal"), "t": seconds}
+
+
+def _run(session: Session, arguments: Arguments) -> int:
+    asked = query(arguments)
 
     def stop(engine: Engine, container: str) -> None:
-        engine.post(path_of("containers", container, "stop", signal=signal, t=seconds))
+        engine.post(path_of("containers", container, "stop", **asked))
 
     return at_once(session, arguments.rest, stop)
 
@@ -30,11 +42,7 @@ def _run(session: Session, arguments: Arguments) -> int:
 COMMAND = Command(
     "[OPTIONS] CONTAINER [CONTAINER...]",
     _run,
-    (
-        Option("signal", "string", "Signal to send to the container", short="s", suggest="signals"),
-        Option("timeout", INT, "Seconds to wait before killing the container", short="t"),
-        Option("time", INT, "Seconds to wait before killing", hidden=True, replaced_by="timeout"),
-    ),
+    OPTIONS,
     least=1,
     examples=("casemate stop -t 2 web",),
     suggest="running",
