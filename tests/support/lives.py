@@ -37,7 +37,8 @@ def wait_longest(engine: RunningEngine, id_: str) -> None:
     """Have a container that is restarting wait as long as it does after many failures."""
     engine.stop()
     database = Database(f"{engine.root}/state.db")
-    Records(database).change(id_, backoff_ms=60_000, finished_ns=time.time_ns())
+    records = Records(database)
+    records.change(records.find(id_).id, backoff_ms=60_000, finished_ns=time.time_ns())
     database.close()
     engine.start()
 

@@ -16,7 +16,7 @@ RECORD = Record(
 )
 
 
-@pytest.mark.parametrize(("verb", "status"), itertools.product(VERBS, STATUSES))
+@pytest.mark.parametrize(("verb", "status"), list(itertools.product(VERBS, STATUSES)))
 def test_a_verb_is_allowed_reached_or_refused(verb: Verb, status: Status) -> None:
     if status in REFUSED.get(verb, {}):
         with pytest.raises(Conflict) as caught:
