@@ -103,3 +103,19 @@ def test_no_terminal_is_told(command: Command) -> None:
     said = command.run("run", "--rm", "-it", "busybox", "true")
     assert said.code != 0
     assert "TTY" in said.err or "terminal" in said.err
+
+
+@pytest.mark.parametrize(("option", "keys"), [((), "\x10\x11"), (("--detach-keys", "a,b"), "ab")])
+def test_leaving_it_running(command: Command, option: tuple[str, ...], keys: str) -> None:
+    words = ("run", "-it", *option, "--name", "left", "busybox", "sh")
+    with command.at_terminal(*words) as shell:
+        shell.until("# ")
+        shell.type(keys)
+        assert shell.wait() == 0
+        assert not shell.is_raw()
+    assert command("inspect", "--format", "{{.State.Status}}", "left").strip() == "running"
+    with command.at_terminal("attach", "left") as shell:
+        shell.type("\r")
+        shell.until("# ")
+        shell.type("exit 3\r")
+        assert shell.wait() == 3
