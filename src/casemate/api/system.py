@@ -14,7 +14,7 @@ from casemate.api.router import OLDEST, VERSION, Call, Route
 from casemate.engine import diskusage, info
 from casemate.engine.clock import now_ns
 from casemate.engine.events import Event
-from casemate.engine.threads import in_thread
+from casemate.engine.threads import in_own_thread
 from casemate.engine.times import time_of
 from casemate.http.message import Response
 from casemate.registry.client import Registry
@@ -58,7 +58,7 @@ async def _auth(call: Call) -> Response:
         with Registry(call.engine.settings.registry, keychain) as registry:
             return login(registry, domain)
 
-    token = await in_thread(work)
+    token = await in_own_thread(work)
     return reply({"Status": "Login Succeeded", "IdentityToken": token})
 
 

@@ -12,7 +12,7 @@ from casemate.content import collect as collecting
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.signals import number as signal_number
-from casemate.engine.threads import in_thread
+from casemate.engine.threads import in_own_thread, in_thread
 from casemate.errors import Error, NotFound
 from casemate.image import create as creating
 from casemate.image import load as loading
@@ -70,7 +70,7 @@ async def remote_tags(engine: Engine, name: Reference, keychain: Keychain) -> li
 async def _with_registry(engine: Engine, keychain: Keychain, work: Callable[[Registry], T]) -> T:
     """Do ``work`` in a thread. It is broken off when who asked for it goes away."""
     with Registry(engine.settings.registry, keychain) as registry:
-        task = asyncio.ensure_future(in_thread(lambda: work(registry)))
+        task = asyncio.ensure_future(in_own_thread(lambda: work(registry)))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -104,7 +104,7 @@ async def load(engine: Engine, chunks: Iterable[bytes], platform: Platform | Non
     """Store every image of an archive; what no image needs of it is not kept."""
     wanted = platform or platforms.host()
     try:
-        loaded = await in_thread(
+        loaded = await in_own_thread(
             lambda: loading.load(engine.images, chunks, platform=wanted, now_ns=now_ns())
         )
     except (Error, OSError):
@@ -128,7 +128,7 @@ async def import_root(
     at = now_ns()
     origin = Origin(rfc3339(at), at, comment=message or "Imported from -")
     run = changed(RunConfig(), changes)
-    image = await in_thread(
+    image = await in_own_thread(
         lambda: creating.import_root(
             engine.images,
             chunks,

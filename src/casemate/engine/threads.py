@@ -16,8 +16,10 @@ async def in_thread(work: Callable[[], T]) -> T:
 
 
 async def in_own_thread(work: Callable[[], T]) -> T:
-    """Run blocking ``work`` that waits for a client: in a thread that nobody else needs."""
-    pool = ThreadPoolExecutor(1, "client")
+    """Run blocking ``work`` that waits for a client or a registry: in a thread that nobody else
+    needs, as they may be slow, and many.
+    """
+    pool = ThreadPoolExecutor(1, "waiting")
     try:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
     finally:
