@@ -55,7 +55,7 @@ def test_a_window_that_changes(command: Command) -> None:
 
         def size() -> str:
             shell.resize(44, 111)  # docker's command may have missed the first one
-            # What is typed may be shown twice: the shell draws its line anew when the window changes.
+            # What is typed may be shown twice: with another window the shell draws it anew.
             shell.type("stty size; echo sa''id\r")
             return shell.until("said\r\n")
 
