@@ -8,7 +8,7 @@ import msgspec
 
 from casemate.api.answers import body, reply
 from casemate.api.router import Call, Route
-from casemate.engine import check, planning
+from casemate.engine import check, planning, walls
 from casemate.engine.check import Checked
 from casemate.engine.model import CreateRequest
 from casemate.http.message import Response
@@ -40,7 +40,13 @@ async def _fsck(call: Call) -> None:
     await out.end()
 
 
+async def _walls(call: Call) -> Response:
+    """Show each wall of a running container beside what the kernel says of it."""
+    return reply(await walls.walls(call.engine, call.engine.records.find(call.values["id"])))
+
+
 ROUTES = (
     Route("POST", "/casemate/plan", _plan),
     Route("POST", "/casemate/fsck", _fsck),
+    Route("GET", "/casemate/containers/{id}/walls", _walls),
 )

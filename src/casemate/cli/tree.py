@@ -12,6 +12,7 @@ COMMON = {
     "exec": ("exec", "Execute a command in a running container"),
     "ps": ("ps", "List containers"),
     "plan": ("plan", "Show how a container would be put together, step by step"),
+    "walls": ("walls", "Show every wall of a container, as it is set and as the kernel has it"),
     "pull": ("pull", "Download an image from a registry"),
     "push": ("push", "Upload an image to a registry"),
     "images": ("images", "List images"),
