@@ -67,6 +67,8 @@ class Live:
         self.leaving: Shim | None = None
         #: The path of the cgroup of the present run, until it is gone.
         self.cgroup = ""
+        #: Processes that the kernel killed for want of memory in the present run, as told so far.
+        self.oom_kills = 0
         self.clients: list[Client] = []
         self.execs: dict[str, Exec] = {}
         loop = asyncio.get_running_loop()

@@ -73,10 +73,13 @@ async def ended(
         # Its supervisor is gone, or nothing ends with the first process: nobody else would.
         with telling(f"the processes of container {record.name}"):
             await in_thread(cgroup.kill)
-    before = record.state
-    record = _learn(engine, record, ending, again, oom_killed=_oom_kills(cgroup) > 0)
+    before, kills = record.state, _oom_kills(cgroup)
+    record = _learn(engine, record, ending, again, oom_killed=kills > 0)
     live.shim, live.leaving = None, live.shim
     live.exited(ending.code)
+    if kills > live.oom_kills:
+        engine.events.publish("container", "oom", id_, attributes(record))
+    live.oom_kills = 0
     _tell(engine, record, ending, ran_ns=ending.at_ns - before.started_ns)
     _end_execs(live)
     with telling(f"the addresses of container {record.name}"):
@@ -107,8 +110,6 @@ def _learn(
 
 
 def _tell(engine: Engine, record: Record, ending: Ending, *, ran_ns: int) -> None:
-    if record.state.oom_killed:
-        engine.events.publish("container", "oom", record.id, attributes(record))
     detail = {
         **attributes(record),
         "execDuration": str(max(0, ran_ns) // 1_000_000_000),

@@ -14,6 +14,7 @@ from casemate.linux.cgroups import (
     devices,
     lifecycle,
     memory,
+    oom,
     processes,
     setting,
     tasks,
@@ -124,6 +125,23 @@ class Cgroup(NamedTuple):
         place = self.hierarchies.find("memory", self.path)
         with self._named("measure"):
             return memory.oom_kills(place) if place else 0
+
+    def subscribe_to_oom(self) -> int | None:
+        """Return a descriptor that tells when memory ran out; see ``oom.subscribe``.
+
+        None in version 2. Raises NotFound without the cgroup, Unsupported without the controller.
+        """
+        with self._named("watch"):
+            return oom.subscribe(self._place("memory"))
+
+    def directory(self, controller: str) -> str:
+        """Return the path of its directory in the hierarchy of ``controller``.
+
+        Raises Unsupported when the controller is not mounted.
+        """
+        root = self._place(controller).root
+        mount = next(h.hierarchy.mount for h in self.hierarchies.held if h.fd == root)
+        return f"{mount}/{self.path}"
 
     def pids(self) -> list[int]:
         """Return the ids of the processes here and below."""
