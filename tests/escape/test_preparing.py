@@ -220,11 +220,10 @@ def test_cve_2021_30465_2024_45310_2025_52881_names_exchanged_meanwhile(
     other = tmp_path / "other"
     other.mkdir()
     (tmp_path / "file").touch()
-    mounts = Path("/proc/self/mountinfo").read_text().count("\n")
     binds = [b.format(other=other, file=tmp_path / "file") for b in host.get("Binds", [])]
     options = {**host, "Binds": [f"{swapping}:/v", *binds]}
     for _ in range(12):
         said = run_or_refuse(engine, "busybox", "cat", "/v/a/kept", **options)
         assert said is None or "kept\n" not in said
-    assert Path("/proc/self/mountinfo").read_text().count("\n") == mounts
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert os.listdir(other) == []

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from casemate.api import (
+    absent,
     containers,
     exec,
     files,
@@ -50,6 +51,7 @@ class App:
                 *images.ROUTES,
                 *networks.ROUTES,
                 *own.ROUTES,
+                *absent.ROUTES,
             )
         )
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
 from casemate.engine.engine import Engine
-from casemate.errors import InvalidArgument, NotFound
+from casemate.errors import InvalidArgument, NotFound, Unsupported
 from casemate.http.message import Request, Response
 
 VERSION = (1, 47)
@@ -25,6 +25,13 @@ class Call(NamedTuple):
     request: Request
     values: dict[str, str]
     version: tuple[int, int]
+
+
+#: Parts of Docker's API that are not here yet.
+_LATER = re.compile(
+    "/(build|configs|distribution|grpc|images/search|networks|nodes|plugins|secrets|services|session"
+    "|swarm|tasks|volumes)(/|$)"
+)
 
 
 class Route(NamedTuple):
@@ -48,13 +55,17 @@ class Router:
                 self._exact[route.method, route.pattern] = route.action
 
     def find(self, method: str, path: str) -> tuple[Action, dict[str, str]]:
-        """Return the action and the values of the path. Raises NotFound."""
+        """Return the action and the values of the path. Raises NotFound, or Unsupported for what is
+        Docker's and not ours yet: there "not found" would be taken for an object's.
+        """
         action = self._exact.get((method, path))
         if action:
             return action, {}
         for wanted, pattern, action in self._patterns:
             if wanted == method and (match := pattern.fullmatch(path)):
                 return action, match.groupdict()
+        if _LATER.match(path):
+            raise Unsupported(f"{method} {path[:80]} is not supported yet")
         raise NotFound("page not found")
 
 

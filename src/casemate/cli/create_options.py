@@ -56,8 +56,8 @@ _WALLS = (
     Option(
         "isolation",
         "string",
-        "Walls around the container: process, container, sandbox, vm, or an OCI runtime's name",
-        suggest="process container sandbox vm",
+        "Walls around the container: process, container, sandbox",
+        suggest="process container sandbox",
     ),
     Option("pid", "string", "PID namespace to use", suggest="container: host"),
     Option("privileged", SWITCH, "Give extended privileges to this container"),

@@ -93,7 +93,7 @@ COMMAND = Command(
     examples=(
         "casemate run --rm -it debian bash",
         "casemate run -d --name web -p 8080:80 nginx",
-        "casemate run --isolation vm --rm debian uname -a",
+        "casemate run --isolation sandbox --rm debian id",
     ),
     suggest="images",
     suggest_up_to=1,

@@ -107,9 +107,11 @@ def printf(form: str, *arguments: Any) -> str:
 
 
 def _verb(flags: str, verb: str, value: Any) -> str:
-    width, _, precision = flags.lstrip("+-# ").partition(".")
+    width, _, precision = flags.lstrip("+-# 0").partition(".")
     if max(len(width), len(precision)) > 4:
         return f"%!{verb}(BADWIDTH)"
+    if not (width + precision).isdigit() and width + precision:
+        return f"%!{verb}(BADWIDTH)"  # flags behind the width
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     try:
         if verb in "vs" or (verb == "t" and isinstance(value, bool)):
@@ -127,5 +129,5 @@ def _verb(flags: str, verb: str, value: Any) -> str:
             return f"%!{verb}({kind_of(value)}={text_of(value)})"
     except (ValueError, TypeError, OverflowError):
         return f"%!{verb}({kind_of(value)}={text_of(value)})"
-    size = int(width.lstrip("0") or 0) if width else 0
+    size = int(width or 0)
     return shown.ljust(size) if "-" in flags else shown.rjust(size)
