@@ -11,8 +11,8 @@ import msgspec
 
 from casemate.api.answers import BlockingBody, reply, stream
 from casemate.api.router import Call, Route
-from casemate.engine import changes, copying
-from casemate.engine.copying import Rules
+from casemate.engine import changes, copyin, copyout
+from casemate.engine.copyin import Upload
 from casemate.engine.pathstat import PathStat
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread, pieces
@@ -37,22 +37,24 @@ def _told(stat: PathStat) -> dict[str, str]:
 
 
 async def _look(call: Call) -> Response:
-    stat = await copying.look(call.engine, _record(call), _path(call))
+    stat = await copyout.look(call.engine, _record(call), _path(call))
     return Response(200, headers=_told(stat))
 
 
 async def _read(call: Call) -> None:
-    async with copying.reading(call.engine, _record(call), _path(call)) as found:
+    async with copyout.reading(call.engine, _record(call), _path(call)) as found:
         await stream(call, pieces(found.tar()), "application/x-tar", _told(found.stat))
 
 
 async def _write(call: Call) -> Response:
     request = call.request
-    rules = Rules(
-        keep_kinds=request.flag("noOverwriteDirNonDir"), as_user=request.flag("copyUIDGID")
+    upload = Upload(
+        _path(call),
+        iter(BlockingBody(request.body)),
+        keep_kinds=request.flag("noOverwriteDirNonDir"),
+        as_user=request.flag("copyUIDGID"),
     )
-    record, path, body = _record(call), _path(call), BlockingBody(request.body)
-    await call.engine.to_the_end(copying.write(call.engine, record, path, iter(body), rules))
+    await call.engine.to_the_end(copyin.write(call.engine, _record(call), upload))
     return Response(200)
 
 

@@ -8,17 +8,46 @@ own: nobody else sees it, and it is gone with the thread, whatever becomes of th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from casemate.engine import bundle, rootfs
 from casemate.engine.engine import Engine
 from casemate.engine.records import MountPoint, Record
-from casemate.errors import Conflict, FailedPrecondition, from_os
+from casemate.errors import (
+    Conflict,
+    Error,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    from_os,
+)
 from casemate.linux import inroot, mount
+from casemate.linux.filesystem import made_up
 from casemate.snapshot.mounts import RootMount
+from casemate.walls import ids
+
+
+class Root(NamedTuple):
+    """The open root (O_PATH), its owners as the host knows them.
+
+    ``first_id`` is what id 0 of the container is on the host, 0 when ids are the same.
+    """
+
+    descriptor: int
+    first_id: int = 0
+
+    def id_of(self, id_: int) -> int:
+        """Return a user or group of the host as the container knows it."""
+        return ids.inside(self.first_id, id_)
+
+    def on_host(self, id_: int) -> int:
+        """Return a user or group of the container as the host knows it. Raises InvalidArgument."""
+        return ids.on_host(self.first_id, id_)
 
 
 class Ended(Conflict):
@@ -28,9 +57,15 @@ class Ended(Conflict):
         super().__init__(f"container {record.name} is not running")
 
 
+def first_pid(engine: Engine, record: Record) -> int:
+    """Return the pid of the container's first process, 0 when there is none."""
+    shim = engine.live(record.id).shim
+    return shim.room_pid if shim and record.active else 0
+
+
 @contextlib.contextmanager
-def running(record: Record, pid: int) -> Iterator[int]:
-    """Give a descriptor (O_PATH) of the root of a container that runs, by its first process.
+def running(record: Record, pid: int) -> Iterator[Root]:
+    """Give the root of a container that runs; ``pid`` is its first process.
 
     Raises Ended when it has, or ``pid`` is 0.
     """
@@ -39,7 +74,7 @@ def running(record: Record, pid: int) -> Iterator[int]:
     with ThreadPoolExecutor(1, "inside") as thread:
         root = thread.submit(_root_of, record, pid).result()
     try:
-        yield root
+        yield Root(root, record.fixed.first_id)
     finally:
         os.close(root)
 
@@ -69,8 +104,8 @@ def _has_ended(process: int) -> bool:
 
 
 @contextlib.contextmanager
-def stopped(engine: Engine, record: Record, *, writable: bool) -> Iterator[int]:
-    """Give a descriptor of the root of a container that does not run, with what it mounts.
+def stopped(engine: Engine, record: Record, *, writable: bool) -> Iterator[Root]:
+    """Give the root of a container that does not run, with what it mounts.
 
     With ``writable`` what is written goes into its writable layer: it must not be started
     meanwhile. Raises FailedPrecondition for a mount whose source is not there.
@@ -80,12 +115,12 @@ def stopped(engine: Engine, record: Record, *, writable: bool) -> Iterator[int]:
     new_api = engine.host.overlay_layers
     if not writable and not points:
         with rootfs.seen(root, engine.host.root_place, new_api=new_api) as seen:
-            yield seen
+            yield Root(seen)
         return
     with ThreadPoolExecutor(1, "inside") as thread:
         made = thread.submit(_mounted, engine, record, root, points, writable).result()
         try:
-            yield made
+            yield Root(made)
         finally:
             os.close(made)
 
@@ -172,3 +207,36 @@ def _place(root: int, point: MountPoint) -> int:
         return inroot.open_in(directory, name)
     finally:
         os.close(directory)
+
+
+def refuse_made_up(place: int, path: str) -> None:
+    """Raise InvalidArgument when ``place`` is in a file system that the kernel makes up."""
+    if kind := made_up(place):
+        raise InvalidArgument(
+            f"cannot copy {path[:200]}: it is in a {kind} file system, which the kernel makes up"
+        )
+
+
+@contextlib.contextmanager
+def errors(record: Record, path: str) -> Iterator[None]:
+    """Raise what the system refuses as the error that fits, in Docker's words."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"Could not find the file {path[:4096]} in container {record.name}"
+        ) from error
+    except OSError as error:
+        if isinstance(error.filename, bytes):
+            error.filename = os.fsdecode(error.filename)
+        kinds: dict[int, type[Error]] = {
+            errno.ENOTDIR: InvalidArgument,
+            errno.ELOOP: InvalidArgument,
+            errno.EROFS: InvalidArgument,
+            errno.EXDEV: InvalidArgument,
+            errno.ENAMETOOLONG: InvalidArgument,
+        }
+        kind = kinds.get(error.errno or 0)
+        if kind is None:
+            raise from_os(error, f"cannot copy {path[:200]} of container {record.name}") from error
+        raise kind(f"cannot copy {path[:200]}: {os.strerror(error.errno or 0).lower()}") from error

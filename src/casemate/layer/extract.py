@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import NamedTuple
 
 from casemate.errors import InvalidArgument
@@ -32,20 +33,22 @@ _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 #: What opening a directory answers when it is none any more.
 _REPLACED = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
+#: So often the container may put something where an entry is about to be made.
+_RACES = 16
 
 
 class Target(NamedTuple):
     """Where to, and by which rules.
 
-    ``root`` is an open root, ``path`` an absolute path of a directory in it. ``owner``, if there is
-    one, is who gets everything; with ``keep_kinds`` a directory does not give way to a file, nor
-    a file to a directory. ``what`` names the archive in errors.
+    ``root`` is an open root, ``path`` an absolute path of a directory in it. ``change`` returns an
+    entry as it is to be made; with ``keep_kinds`` a directory does not give way to a file, nor a
+    file to a directory. ``what`` names the archive in errors.
     """
 
     root: int
     path: bytes
     what: str
-    owner: tuple[int, int] | None = None
+    change: Callable[[Entry], Entry] = lambda entry: entry
     keep_kinds: bool = False
 
 
@@ -58,7 +61,7 @@ def extract(source: Source, target: Target, limits: Limits = DEFAULT) -> None:
         reader = Reader(source, target.what, limits)
         for entry in reader:
             try:
-                extraction.add(entry, reader)
+                extraction.add(target.change(entry), reader)
             except BadName as error:
                 raise InvalidArgument(f"{target.what}: entry {shown(entry.name)} {error}") from None
         extraction.finish()
@@ -87,11 +90,20 @@ class _Extraction:
             if entry.kind != "directory":
                 raise BadName(f"makes the target a {entry.kind}")
             return  # the directory itself stays as it is
+        for attempt in range(_RACES):
+            try:
+                self._make(entry, reader, path)
+                return
+            except FileExistsError:  # somebody has made it, after what was there was removed
+                if attempt == _RACES - 1:
+                    raise
+
+    def _make(self, entry: Entry, reader: Reader, path: bytes) -> None:
         parent, base = self._directory(path)
         if entry.kind == "directory":
             self._make_directory(entry, parent, base, path)
             return
-        node = None if entry.kind == "link" else self._node(entry)
+        node = None if entry.kind == "link" else node_of(entry)
         self._clear(entry, parent, base)
         if node is None:
             self._link(entry, parent, base)
@@ -116,12 +128,6 @@ class _Extraction:
             finally:
                 os.close(directory)
 
-    def _node(self, entry: Entry) -> Node:
-        node = node_of(entry)
-        if self._target.owner:
-            node.uid, node.gid = self._target.owner
-        return node
-
     def _absolute(self, path: bytes) -> bytes:
         return self._target.path.rstrip(b"/") + b"/" + path
 
@@ -138,7 +144,7 @@ class _Extraction:
         return self._parent, base
 
     def _make_directory(self, entry: Entry, parent: int, base: bytes, path: bytes) -> None:
-        node = self._node(entry)
+        node = node_of(entry)
         before = _status(parent, base)
         if before is None or not stat.S_ISDIR(before.st_mode):
             self._clear(entry, parent, base)
@@ -162,8 +168,9 @@ class _Extraction:
             old, new = kinds if was_directory else kinds[::-1]
             place, top = shown(self._absolute(entry.name)), shown(self._target.path)
             raise InvalidArgument(f"cannot overwrite {old} {place} with {new} {top}")
-        _refuse_mounts(parent, base, was_directory=was_directory)
-        inroot.remove_tree(parent, base)
+        with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+            _refuse_mounts(parent, base, was_directory=was_directory)
+            inroot.remove_tree(parent, base)
 
     def _link(self, entry: Entry, parent: int, base: bytes) -> None:
         where = f"is a hard link to {shown(entry.target)}"

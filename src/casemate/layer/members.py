@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from casemate.layer import holes, write
 from casemate.layer.stream import PIECE_BYTES
@@ -41,11 +41,14 @@ def kind_of(status: os.stat_result) -> Kind | None:
 class Members:
     """The members of one archive on their way: what was seen of hard links so far.
 
-    With ``crossing`` files may be mounts.
+    With ``crossing`` files may be mounts. ``id_of`` returns how an id of a user or a group is told.
     """
 
-    def __init__(self, *, crossing: bool = False) -> None:
+    def __init__(
+        self, *, crossing: bool = False, id_of: Callable[[int], int] = lambda id_: id_
+    ) -> None:
         self._crossing = crossing
+        self._id_of = id_of
         self._linked: dict[tuple[int, int], bytes] = {}
 
     def again(self, found: Found, kind: Kind) -> bytes | None:
@@ -53,7 +56,7 @@ class Members:
         first = self._linked.get((found.status.st_dev, found.status.st_ino))
         if first is None or found.status.st_nlink < 2 or kind == "directory":
             return None
-        return write.member(_described(found.path, "link", found.status, target=first))
+        return write.member(self._described(found.path, "link", found.status, target=first))
 
     def whole(self, found: Found, kind: Kind, xattrs: dict[str, bytes]) -> Iterator[bytes]:
         """Yield one entry with its data; an error for what was replaced precedes the first byte."""
@@ -63,7 +66,7 @@ class Members:
         else:
             link = kind == "symlink"
             target = os.readlink(found.name, dir_fd=found.directory) if link else b""
-            yield write.member(_described(path, kind, status, _kept(xattrs), target))
+            yield write.member(self._described(path, kind, status, _kept(xattrs), target))
         if status.st_nlink > 1 and kind != "directory":
             self._linked[status.st_dev, status.st_ino] = path
 
@@ -74,13 +77,35 @@ class Members:
             extents = holes.extents(file, status)
             ranges = ((0, status.st_size),) if extents is None else extents
             stored = sum(length for _, length in ranges)
-            entry = _described(found.path, "file", status, xattrs)
+            entry = self._described(found.path, "file", status, xattrs)
             yield write.member(entry._replace(size=status.st_size, stored=stored, extents=extents))
             for offset, length in ranges:
                 yield from _data(file, offset, length)
             yield write.padding(stored)
         finally:
             os.close(file)
+
+    def _described(
+        self,
+        path: bytes,
+        kind: Kind,
+        status: os.stat_result,
+        xattrs: dict[bytes, bytes] | None = None,
+        target: bytes = b"",
+    ) -> Entry:
+        is_device = kind in ("character", "block")
+        return Entry(
+            path,
+            kind,
+            stat.S_IMODE(status.st_mode),
+            self._id_of(status.st_uid),
+            self._id_of(status.st_gid),
+            status.st_mtime_ns // _SECOND * _SECOND,
+            target=target,
+            major=os.major(status.st_rdev) if is_device else 0,
+            minor=os.minor(status.st_rdev) if is_device else 0,
+            xattrs=xattrs,
+        )
 
 
 def archive(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -103,28 +128,6 @@ def _data(file: int, offset: int, length: int) -> Iterator[bytes]:
         offset += len(piece)
         length -= len(piece)
         yield piece
-
-
-def _described(
-    path: bytes,
-    kind: Kind,
-    status: os.stat_result,
-    xattrs: dict[bytes, bytes] | None = None,
-    target: bytes = b"",
-) -> Entry:
-    is_device = kind in ("character", "block")
-    return Entry(
-        path,
-        kind,
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        status.st_mtime_ns // _SECOND * _SECOND,
-        target=target,
-        major=os.major(status.st_rdev) if is_device else 0,
-        minor=os.minor(status.st_rdev) if is_device else 0,
-        xattrs=xattrs,
-    )
 
 
 def _kept(xattrs: dict[str, bytes]) -> dict[bytes, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from casemate.layer import members, overlay
 from casemate.layer.members import Members
@@ -16,17 +16,17 @@ from casemate.layer.walk import Found, walk
 from casemate.linux.filesystem import made_up
 
 
-def archive(found: Found, top: int | None) -> Iterator[bytes]:
-    """Yield the tar of the entry ``found``, which is named by its path in pieces of bounded size.
+def archive(found: Found, top: int | None, id_of: Callable[[int], int]) -> Iterator[bytes]:
+    """Yield the tar of the entry ``found``, which is named by its path, in pieces of bounded size.
 
     ``top`` is the same entry as an open directory, and all below it is in the archive; None for
-    what is none. Must be read to its end or closed. Raises OSError.
+    what is none. ``id_of`` returns how an owner is told. Must be read to its end or closed. Raises
+    OSError.
     """
-    return members.archive(_parts(found, top))
+    return members.archive(_parts(found, top, Members(crossing=True, id_of=id_of)))
 
 
-def _parts(first: Found, top: int | None) -> Iterator[bytes]:
-    made = Members(crossing=True)
+def _parts(first: Found, top: int | None, made: Members) -> Iterator[bytes]:
     yield from _entry(made, first)
     if top is None:
         return

@@ -10,12 +10,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection
 
-from casemate.errors import Unavailable
+from casemate.errors import InvalidArgument, Unavailable
 from casemate.oci.runtime import IdMapping
 
 #: As many ids as an image may use: what 16 bits hold, as with other engines.
 SIZE = 1 << 16
 _BEGIN = 1 << 31
+_OVERFLOW = 65534  # kernel.overflowuid
 _COUNT = (1 << 32) // SIZE - _BEGIN // SIZE - 1  # the last id is none
 
 
@@ -37,3 +38,17 @@ def free(taken: Collection[int], engine: str) -> int:
 def mapping(first: int) -> tuple[IdMapping, ...]:
     """Return the map of a user namespace whose root is ``first`` on the host; 0 for none."""
     return (IdMapping(0, first, SIZE),) if first else ()
+
+
+def on_host(first: int, id_: int) -> int:
+    """Return what ``id_`` of a user namespace is on the host. Raises InvalidArgument for none."""
+    if first and not 0 <= id_ < SIZE:
+        raise InvalidArgument(f"the id {id_} is none of the {SIZE} of a user namespace")
+    return first + id_
+
+
+def inside(first: int, id_: int) -> int:
+    """Return what the host's ``id_`` is in a user namespace: the overflow id for a stranger."""
+    if not first:
+        return id_
+    return id_ - first if first <= id_ < first + SIZE else _OVERFLOW
