@@ -15,7 +15,7 @@ from casemate.snapshot.mounts import RootMount
 from casemate.spec.identity import Identity
 from casemate.spec.make import make, process
 from casemate.spec.options import Options
-from casemate.walls import capabilities, profiles
+from casemate.walls import capabilities, landlock, profiles
 from casemate.walls.profiles import Profile
 from casemate.walls.seccomp_filter import Filter
 
@@ -34,6 +34,7 @@ FILTER = Filter(0, bytes(8) * 3)
 PROFILE = profiles.CONTAINER._replace(
     masked_paths=("/proc/kcore", "/sys/firmware"), readonly_paths=("/proc/sys",)
 )
+SANDBOX = profiles.SANDBOX._replace(masked_paths=(), readonly_paths=())
 OPTIONS = Options(
     args=("sh", "-c", "echo hello"),
     env=("PATH=/bin", "HOME=/root"),
@@ -154,6 +155,45 @@ CASES: dict[str, Callable[[], Plan]] = {
     "exec_host_network": lambda: execution(
         OPTIONS._replace(namespaces=OPTIONS.namespaces - {"network"}), seccomp=None
     ),
+}
+
+
+#: In a user namespace whose root is this user of the host.
+MAPPED = OPTIONS._replace(namespaces=OPTIONS.namespaces | {"user"}, first_id=1 << 31)
+
+
+def _mapped_binds() -> Plan:
+    mounts = (
+        Mount("/etc/hosts", "bind", "/state/hosts", ("rbind", "rprivate", "idmap")),
+        Mount("/plain", "bind", "/srv/plain", ("rbind", "rslave", "rro")),
+    )
+    options = MAPPED._replace(mounts=mounts, oom_score_adj=5, user=USER)
+    devices = (Device("/dev/net/tun", "c", 10, 200, 0o660, 0, 44),)
+    return container(options._replace(devices=devices), directories={"/state/hosts": False})
+
+
+def _sandbox() -> Plan:
+    spec = make(MAPPED, SANDBOX)
+    found = landlock.rules(spec, {}, network=False, version=7)
+    return container(MAPPED, SANDBOX, landlock=found)
+
+
+def _shared_memory() -> Plan:
+    """Return the plan of a container that shares another's messages, memory and network."""
+    joined = (("ipc", "/proc/7/ns/ipc"), ("network", "/proc/7/ns/net"))
+    shm = Mount("/dev/shm", "bind", "/dev/shm", ("rbind", "rprivate", "nosuid"))
+    options = OPTIONS._replace(
+        namespaces=OPTIONS.namespaces - {"ipc", "network"}, joined=joined, mounts=(shm,)
+    )
+    return container(options, borrowed={"/dev/shm": "ipc"})
+
+
+CASES |= {
+    "mapped": lambda: container(MAPPED),
+    "mapped_binds": _mapped_binds,
+    "mapped_exec": lambda: execution(MAPPED),
+    "sandbox": _sandbox,
+    "shared_memory": _shared_memory,
 }
 
 

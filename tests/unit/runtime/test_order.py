@@ -68,8 +68,12 @@ def check_root(steps: list[Step]) -> None:
 
 def check_registers(plan: Plan) -> None:
     """What is read was written before, and is not closed; nothing is written over."""
-    held = set(plan.registers)
-    for item in steps_of(plan):
+    check_held(plan, [*plan.outside, *plan.before], set(plan.registers))
+    check_held(plan, steps_of(plan), set(plan.passed))
+
+
+def check_held(plan: Plan, steps: list[Step], held: set[str]) -> None:
+    for item in steps:
         for kind, value in zip(SIGNATURES[item.op], item.operands, strict=True):
             if kind == "w":
                 assert value not in held, f"{item} writes over {value}"
@@ -142,6 +146,33 @@ def test_what_is_made_ahead_does_not_depend_on_who_it_is_for() -> None:
     one = container(OPTIONS._replace(args=("a",), user=Identity(7, 7), hostname="x", cwd="/q"))
     two = container(OPTIONS._replace(terminal=True, mounts=(Mount("/t", "tmpfs", "tmpfs"),)))
     assert one.ahead == two.ahead and one.namespaces == two.namespaces
+
+
+@pytest.mark.parametrize("name", ["mapped", "mapped_binds", "sandbox"])
+def test_the_supervisor_gives_the_room_what_it_promises(name: str) -> None:
+    plan = CASES[name]()
+    written = {str(item.operands[0]) for item in plan.before if SIGNATURES[item.op].startswith("w")}
+    closed = {str(item.operands[0]) for item in plan.before if item.op == "close"}
+    assert plan.made and set(plan.made) <= written - closed
+
+
+@pytest.mark.parametrize("name", ["mapped", "mapped_binds", "sandbox"])
+def test_whoever_acts_as_another_owner_of_files_is_the_hosts_root_again(name: str) -> None:
+    owners = [item.operands[0] for item in CASES[name]().before if item.op == "file_owner"]
+    assert owners == [1 << 31, 0]
+
+
+@pytest.mark.parametrize("name", ["mapped", "mapped_binds", "sandbox"])
+def test_a_room_in_a_user_namespace_reaches_no_path_of_the_host_as_its_root(name: str) -> None:
+    steps = steps_of(CASES[name]())
+    (root,) = places(steps, "own_root")
+    assert all(n < root for n in places(steps, *BY_PATH))
+
+
+def test_rules_of_landlock_come_last_before_the_filter() -> None:
+    steps = steps_of(CASES["sandbox"]())
+    (entered,), (filtered,) = places(steps, "landlock_enter"), places(steps, "seccomp")
+    assert places(steps, "no_new_privs")[0] < entered < filtered
 
 
 def test_nothing_is_made_for_a_network_before_it_is_joined() -> None:
