@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from casemate.engine.threads import in_thread
 from casemate.engine.wallrows import Ground, Wall
 from casemate.engine.wallsettings import Settings, settings
 from casemate.engine.wallsight import Seen
-from casemate.errors import Conflict
+from casemate.errors import Conflict, InvalidArgument, NotFound
 
 
 class _Subject(NamedTuple):
@@ -55,9 +56,10 @@ def _peers(engine: Engine, wanted: Settings) -> dict[str, int]:
     """Return the first processes of the containers that are joined, of those that still run."""
     found = {}
     for kind, name in wanted.sharing.peers.items():
-        for record in engine.records.all():
+        with contextlib.suppress(NotFound, InvalidArgument):
+            record = engine.records.find(name)
             shim = engine.live(record.id).shim
-            if name in (record.id, record.name) and record.active and shim:
+            if record.active and shim:
                 found[kind] = shim.room_pid
     return found
 

@@ -97,9 +97,9 @@ def test_privileged_and_init(engine: RunningEngine) -> None:
 
 def test_a_namespace_of_another_container_is_compared_with_that(engine: RunningEngine) -> None:
     first = running(engine, name="first")
-    second = running(engine, NetworkMode="container:first")
+    second = running(engine, NetworkMode=f"container:{first[:12]}")
     wall = walls(engine, second)["network namespace"]
-    assert wall["Setting"] == "container first"
+    assert wall["Setting"] == f"container {first[:12]}"
     assert wall["Holds"] is True
     engine.client.post(f"/containers/{first}/stop?t=0")
     assert walls(engine, second)["network namespace"]["Holds"] is None
