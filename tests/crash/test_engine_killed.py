@@ -18,16 +18,22 @@ import pytest
 
 from casemate.errors import Error, NotFound
 from casemate.http.client import Client
+from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups import layout
+from casemate.linux.cgroups.hierarchies import Hierarchies
 from support.engine import PREFIX, RunningEngine, busybox_tar, eventually
 from support.engines import Start
 from support.images import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Blob, config, oci_manifest, tar
+from support.lives import reaches
 from support.registry import FakeRegistry
 from support.traces import orphans_come_to_us, traces
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
-ROUNDS = int(os.environ.get("CASEMATE_CRASH_ROUNDS", "25"))
+ROUNDS = int(os.environ.get("CASEMATE_CRASH_ROUNDS", "20"))
 SEED = int(os.environ.get("CASEMATE_CRASH_SEED", "1"))
+RETRIES = 2
+ALWAYS = {"Name": "always"}
 #: Who is cut off in the middle of a request hears nothing of its outcome.
 CUT_OFF = (OSError, ValueError, Error)
 
@@ -43,6 +49,11 @@ class Ledger:
         self.removed: set[str] = set()
         self.unknown: set[str] = set()
         self.images: set[str] = set()
+        #: What a verb may have made of a container, by container: one value when it was answered.
+        self.status: dict[str, set[str]] = {"still": {"running"}}
+        self.names: dict[str, set[str]] = {}
+        #: Containers that fail and are started again, and their names.
+        self.failing: set[str] = set()
         self.counts: dict[str, int] = {}
 
     def count(self, what: str) -> None:
@@ -57,6 +68,7 @@ class Clients:
         self.engine, self.ledger, self.hub = engine, ledger, hub
         self.stop = threading.Event()
         works = [self.lives, self.lives, self.commits, self.pulls, self.execs]
+        works += [self.pauses, self.renames, self.restarts, self.fails]
         self.threads = [
             threading.Thread(target=self._run, args=(work, random.Random(seed * 100 + n)))
             for n, work in enumerate(works)
@@ -120,6 +132,40 @@ class Clients:
         client.post(f"/exec/{exec_id}/start", {"Detach": True})
         self.ledger.count("execs")
 
+    def pauses(self, client: Client, dice: random.Random) -> None:
+        (before,) = self.ledger.status["still"]
+        verb, after = ("pause", "paused") if before == "running" else ("unpause", "running")
+        self.ledger.status["still"] = {before, after}
+        client.post(f"/containers/still/{verb}")
+        self.ledger.status["still"] = {after}
+        self.ledger.count("paused")
+
+    def renames(self, client: Client, dice: random.Random) -> None:
+        ((id_, names),) = self.ledger.names.items()
+        (before,) = names
+        after = f"renamed-{dice.randrange(10**9)}"
+        self.ledger.names[id_] = {before, after}
+        client.post(f"/containers/{before}/rename?name={after}")
+        self.ledger.names[id_] = {after}
+        self.ledger.count("renamed")
+
+    def restarts(self, client: Client, dice: random.Random) -> None:
+        client.post("/containers/again/restart?t=0")
+        self.ledger.count("restarted")
+
+    def fails(self, client: Client, dice: random.Random) -> None:
+        policy = {"Name": "on-failure", "MaximumRetryCount": RETRIES}
+        body = {"Image": "busybox", "Cmd": ["sh", "-c", "echo run; exit 5"]}
+        created = client.post(
+            "/containers/create", {**body, "HostConfig": {"RestartPolicy": policy}}
+        )
+        self.ledger.unknown.add(created["Id"])
+        client.post(f"/containers/{created['Id']}/start")
+        self.ledger.unknown.discard(created["Id"])
+        self.ledger.failing.add(created["Id"])
+        self.ledger.count("failed")
+        self.stop.wait(0.1)  # a few at a time are enough
+
 
 @pytest.fixture
 def hub() -> Iterator[str]:
@@ -173,6 +219,9 @@ def _many_deaths(engine: RunningEngine, hub: str) -> None:
     name = engine.client.get("/info")["ID"]
     talk = "i=0; while [ ! -e /stop ]; do i=$((i+1)); echo line $i; sleep 0.01; done; echo end $i"
     engine.run_container("busybox", "sh", "-c", talk, name="talker")
+    engine.run_container("busybox", "sleep", "100000", name="still")
+    engine.run_container("busybox", "sleep", "100000", name="again", RestartPolicy=ALWAYS)
+    renamed = engine.run_container("busybox", "sleep", "100000", name="renamed")
     serve = "mkdir /w; echo served > /w/index.html; exec httpd -f -p 80 -h /w"
     server = engine.run_container(
         "busybox", "sh", "-c", serve, PortBindings={"80/tcp": [{"HostIp": "127.0.0.1"}]}
@@ -180,6 +229,7 @@ def _many_deaths(engine: RunningEngine, hub: str) -> None:
     bound = engine.inspect(server)["NetworkSettings"]["Ports"]["80/tcp"][0]
     eventually(lambda: _serves(int(bound["HostPort"])), bool)
     port, ledger, dice = Port(int(bound["HostPort"])), Ledger(), random.Random(SEED)
+    ledger.names[renamed] = {"renamed"}
     try:
         for number in range(ROUNDS):
             clients = Clients(engine, ledger, hub, SEED * 1000 + number)
@@ -198,7 +248,10 @@ def _many_deaths(engine: RunningEngine, hub: str) -> None:
     _remove_all(engine, name)
 
 
-_EXPECTED = ("created", "ended", "removed", "committed", "pulled", "execs")
+_EXPECTED = (
+    *("created", "ended", "removed", "committed", "pulled", "execs"),
+    *("paused", "renamed", "restarted", "failed"),
+)
 
 
 def _serves(port: int) -> bool:
@@ -228,11 +281,37 @@ def _check(engine: RunningEngine, ledger: Ledger) -> None:
     for id_ in ledger.unknown & present.keys():
         engine.client.call("DELETE", f"/containers/{id_}?force=1")
     ledger.unknown.clear()
+    _check_lives(engine, ledger)
     names = {n for image in engine.client.get("/images/json") for n in image["RepoTags"]}
     assert names >= ledger.images
     assert engine.inspect("talker")["State"]["Running"]
     assert engine.exec("talker", "echo", "alive").out == b"alive\n"
     assert engine.fsck() == [], engine.log()[-3000:]
+
+
+def _check_lives(engine: RunningEngine, ledger: Ledger) -> None:
+    """Pauses and names are as they were answered; restarts are neither lost nor doubled."""
+    found = engine.inspect("still")["State"]
+    assert found["Status"] in ledger.status["still"]
+    ledger.status["still"] = {found["Status"]}
+    hierarchies = Hierarchies(layout.detect())
+    cgroup = cgroups.at(hierarchies, engine.inspect("still")["Cgroup"])
+    assert cgroup.is_frozen() == found["Paused"]
+    hierarchies.close()
+    for id_, names in ledger.names.items():
+        name = engine.inspect(id_)["Name"].removeprefix("/")
+        assert name in names
+        assert engine.inspect(name)["Id"] == id_
+        ledger.names[id_] = {name}
+    reaches(engine, "again", "running")
+    for id_ in sorted(ledger.failing):
+        reaches(engine, id_, "exited")
+        assert engine.output(id_)[0] == b"run\n" * (RETRIES + 1), engine.inspect(id_)
+        state = engine.inspect(id_)
+        assert (state["RestartCount"], state["State"]["ExitCode"]) == (RETRIES, 5)
+        engine.client.call("DELETE", f"/containers/{id_}")
+        ledger.removed.add(id_)
+    ledger.failing.clear()
 
 
 def _check_log(engine: RunningEngine) -> None:
