@@ -116,6 +116,7 @@ def from_os(error: OSError, what: str) -> Error:
     reason = error.strerror or str(error)
     kinds: dict[int, type[Error]] = {
         errno.ENOENT: NotFound,
+        errno.ENAMETOOLONG: InvalidArgument,
         errno.EEXIST: AlreadyExists,
         errno.EACCES: PermissionDenied,
         errno.EPERM: PermissionDenied,

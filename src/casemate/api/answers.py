@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 
 from casemate.api.router import Call
 from casemate.engine.engine import Engine
@@ -69,12 +71,32 @@ def converted(found: Any, kind: type[T]) -> T:
 
 
 def refuse_unknown(found: Any, kind: type[msgspec.Struct]) -> None:
-    """Raise Unsupported for a member of ``found`` that ``kind`` does not know and that asks for
-    something: it would be ignored.
+    """Raise Unsupported for a member of ``found``, at any depth, that ``kind`` does not know and
+    that asks for something: it would be ignored.
     """
-    for name, value in found.items():
-        if value and name not in kind.__struct_encode_fields__:
-            raise Unsupported(f"{name[:80]} is not supported")
+    _refuse_unknown(found, _type_info(kind))
+
+
+_type_info = functools.lru_cache(None)(msgspec.inspect.type_info)
+
+
+def _refuse_unknown(found: Any, kind: msgspec.inspect.Type) -> None:
+    if isinstance(kind, msgspec.inspect.UnionType):
+        for one in kind.types:
+            _refuse_unknown(found, one)
+    elif isinstance(kind, msgspec.inspect.ListType) and isinstance(found, list):
+        for value in found:
+            _refuse_unknown(value, kind.item_type)
+    elif isinstance(kind, msgspec.inspect.DictType) and isinstance(found, dict):
+        for value in found.values():
+            _refuse_unknown(value, kind.value_type)
+    elif isinstance(kind, msgspec.inspect.StructType) and isinstance(found, dict):
+        known = {field.encode_name: field.type for field in kind.fields}
+        for name, value in found.items():
+            if value and name not in known:
+                raise Unsupported(f"{name[:80]} is not supported")
+            if name in known:
+                _refuse_unknown(value, known[name])
 
 
 def _present(value: Any) -> Any:

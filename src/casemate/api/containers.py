@@ -25,7 +25,7 @@ from casemate.api.router import Call, Route
 from casemate.engine import attach as attaching
 from casemate.engine import create, export, inspect, listing, logs, remove
 from casemate.engine.logs import Wanted
-from casemate.engine.model import CreateRequest, HostConfig
+from casemate.engine.model import CreateRequest
 from casemate.engine.records import Record
 from casemate.engine.terminal import check_size
 from casemate.engine.threads import in_thread
@@ -63,7 +63,6 @@ async def _create(call: Call) -> Response:
     asked = converted({} if found is None else found, CreateRequest)
     if found:
         refuse_unknown(found, CreateRequest)
-        refuse_unknown(found.get("HostConfig", {}), HostConfig)
     query = call.request.query
     work = create.create(call.engine, asked, query.get("name", ""), platform_of(call))
     created = await call.engine.to_the_end(work)

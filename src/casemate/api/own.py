@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from casemate.api.answers import body, reply
+from casemate.api.answers import converted, document, refuse_unknown, reply
 from casemate.api.router import Call, Route
 from casemate.engine import check, planning, walls
 from casemate.engine.check import Checked
@@ -16,7 +16,10 @@ from casemate.http.message import Response
 
 async def _plan(call: Call) -> Response:
     """Show how a container would be put together; nothing is made."""
-    planned = planning.planned(call.engine, await body(call, CreateRequest))
+    found = await document(call)
+    asked = converted({} if found is None else found, CreateRequest)
+    refuse_unknown(found or {}, CreateRequest)
+    planned = planning.planned(call.engine, asked)
     return reply(
         {
             "Text": planned.plan.describe(),

@@ -84,6 +84,9 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
         ({"hostconfig": {"Privileged": True}}, "hostconfig"),
         ({"HostConfig": {"privileged": True}}, "privileged"),
         ({"Memory": 1 << 30}, "Memory"),
+        ({"HostConfig": {"RestartPolicy": {"Nam": "always"}}}, "Nam is not"),
+        ({"HostConfig": {"Mounts": [{"BindOptions": {"Recursive": 1}}]}}, "Recursive is not"),
+        ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIP": "::1"}]}}}, "HostIP is not"),
         ({"Healthcheck": {"Test": ["CMD", "true"]}}, "a health check"),
         ({"MacAddress": "02:00:00:00:00:01"}, "--mac-address"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
@@ -97,8 +100,9 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
 def test_members_that_nobody_knows_are_refused(
     engine: RunningEngine, body: dict[str, Any], match: str
 ) -> None:
-    with pytest.raises(Unsupported, match=match):
-        engine.client.post("/containers/create", {"Image": "busybox", **body})
+    for path in ("/containers/create", "/casemate/plan"):
+        with pytest.raises(Unsupported, match=match):
+            engine.client.post(path, {"Image": "busybox", **body})
     assert engine.client.get("/containers/json?all=1") == []
 
 
