@@ -29,8 +29,8 @@ class Call(NamedTuple):
 
 #: Parts of Docker's API that are not here yet.
 _LATER = re.compile(
-    "/(build|configs|distribution|grpc|images/search|networks|nodes|plugins|secrets|services|session"
-    "|swarm|tasks|volumes)(/|$)"
+    "/(build|configs|distribution|grpc|images/search|networks|nodes|plugins|secrets|services"
+    "|session|swarm|tasks|volumes)(/|$)"
 )
 
 
