@@ -71,6 +71,29 @@ class LogReader:
             os.close(self._files.popleft())
             self._rest = b""
 
+    def go_to_last(self, lines: int) -> None:
+        """Go on with the last ``lines`` lines, before anything was read. Looks at no more."""
+        behind: tuple[int, int] | None = None
+        for number in range(len(self._files) - 1, -1, -1):
+            for offset, line in _backwards(self._files[number]):
+                if not lines:
+                    self._go_to(number, offset)
+                    return
+                ends = _ends_line(line)
+                if ends is None:
+                    continue
+                if ends and behind:
+                    lines -= 1
+                    if not lines:
+                        self._go_to(*behind)
+                        return
+                behind = number, offset
+
+    def _go_to(self, number: int, offset: int) -> None:
+        os.lseek(self._files[number], offset, os.SEEK_SET)
+        for _ in range(number):
+            os.close(self._files.popleft())
+
     def close(self) -> None:
         """Close the files."""
         while self._files:
@@ -133,14 +156,31 @@ def _newest(directory: str) -> int | None:
         return None
 
 
-def last(entries: Iterator[Entry], lines: int) -> list[Entry]:
-    """Return the entries of the last ``lines`` lines."""
-    kept: deque[list[Entry]] = deque(maxlen=lines)
-    whole = True
-    for entry in entries:
-        if whole:
-            kept.append([])
-        if kept:
-            kept[-1].append(entry)
-        whole = entry.data.endswith(b"\n")
-    return [entry for line in kept for entry in line]
+def _backwards(file: int) -> Iterator[tuple[int, bytes]]:
+    """Yield offset and text of every line of ``file``, the last one first.
+
+    The first that is yielded is what follows the last line break: nothing, or a part of a line.
+    """
+    begin, rest = os.fstat(file).st_size, b""
+    while True:
+        end, begin = begin, max(0, begin - _CHUNK)
+        rest = os.pread(file, end - begin, begin) + rest
+        at = begin + len(rest)
+        rest, *lines = rest.split(b"\n")
+        for line in reversed(lines):
+            at -= len(line)
+            yield at, line
+            at -= 1
+        if not begin:
+            yield 0, rest
+            return
+
+
+def _ends_line(line: bytes) -> bool | None:
+    """Tell whether the entry of ``line`` ends with a line break, None when there is no entry."""
+    if parse(line) is None:
+        return None
+    text = line[len(_HEAD) : -_TAIL]
+    before = text.removesuffix(b"\\n")
+    # A backslash that is itself escaped belongs to the text, and so does the n behind it.
+    return text != before and (len(before) - len(before.rstrip(b"\\"))) % 2 == 0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.engine import Engine
-from casemate.engine.logfile import Entry, LogReader, last
+from casemate.engine.logfile import Entry, LogReader
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.errors import NotFound, Unsupported, from_os
@@ -50,10 +50,9 @@ async def read(engine: Engine, record: Record, wanted: Wanted) -> AsyncGenerator
     with contextlib.closing(reader), contextlib.ExitStack() as stack:
         # Watched before the first look, so that nothing can be missed in between.
         changed = stack.enter_context(_changes(engine, record.id)) if wanted.follow else None
-        entries = reader.entries()
         if wanted.tail >= 0:
-            entries = iter(await in_thread(lambda: last(entries, wanted.tail)))
-        for piece in selection.pieces(entries):
+            await in_thread(lambda: reader.go_to_last(wanted.tail))
+        for piece in selection.pieces(reader.entries()):
             yield piece
             await asyncio.sleep(0)  # a fast reader of a long log is not alone
         while changed and not selection.past_end:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casemate.engine.logfile import Entry, LogReader, last, parse
+from casemate.engine.logfile import Entry, LogReader, parse
 
 TIME = "2026-11-24T01:02:03.123456789Z"
 
@@ -63,12 +64,41 @@ def test_reading_goes_on_over_rotations(tmp_path: Path) -> None:
     reader.close()
 
 
-@given(st.lists(st.sampled_from([b"a\n", b"b", b"c\n"]), max_size=30), st.integers(0, 12))
-def test_the_last_lines_are_whole_lines(pieces: list[bytes], count: int) -> None:
-    entries = [Entry(1, TIME, piece) for piece in pieces]
-    lines = b"".join(pieces).splitlines(keepends=True)
-    expected = b"".join(lines[len(lines) - min(count, len(lines)) :])
-    assert b"".join(e.data for e in last(iter(entries), count)) == expected
+PIECES = st.sampled_from([b"a\n", b"b", b"c\n", b"\\n", b"\\\n", b"\\", b"\n", None])
+
+
+@given(st.lists(PIECES, max_size=30), st.integers(0, 12), st.integers(0, 30), st.booleans())
+def test_the_last_lines_are_whole_lines(
+    pieces: list[bytes | None], count: int, rotated: int, cut: bool
+) -> None:
+    """In two files, with lines that a crash has cut (None), and one that is being written."""
+    said = b"".join(piece for piece in pieces if piece is not None)
+    lines = said.splitlines(keepends=True)
+    with tempfile.TemporaryDirectory() as place:
+        for name, part in (("log.json.1", pieces[:rotated]), ("log.json", pieces[rotated:])):
+            texts = [line(b"cut")[:9] if piece is None else line(piece) for piece in part]
+            end = line(b"z\n")[:-3] if cut and name == "log.json" else b""
+            Path(place, name).write_bytes(b"".join(text + b"\n" for text in texts) + end)
+        reader = LogReader(place)
+        reader.go_to_last(count)
+        found = b"".join(entry.data for entry in reader.entries())
+        with Path(place, "log.json").open("ab") as log:
+            log.write(line(b"z\n")[-3:] + b"\n" if cut else line(b"z\n") + b"\n")
+        more = b"".join(entry.data for entry in reader.entries())
+        reader.close()
+    assert found == b"".join(lines[len(lines) - min(count, len(lines)) :])
+    assert more == b"z\n"
+
+
+def test_the_last_line_is_found_without_reading_the_others(tmp_path: Path) -> None:
+    with (tmp_path / "log.json").open("wb") as log:
+        log.truncate(1 << 40)  # nobody reads this much
+        log.seek(1 << 40)
+        log.write(b"\n" + line(b"one\n") + b"\n" + line(b"two\n") + b"\n" + line(b"three") + b"\n")
+    reader = LogReader(str(tmp_path))
+    reader.go_to_last(2)
+    assert [entry.data for entry in reader.entries()] == [b"two\n", b"three"]
+    reader.close()
 
 
 def _read(directory: Path) -> list[Entry]:
