@@ -203,7 +203,9 @@ class Engine:
         no engine.
         """
         return any(live.lock.locked() or live.clients for live in self._live.values()) or any(
-            record.up and _is_needed_at_the_end(record.fixed.host) for record in self.records.all()
+            record.state.status == "restarting"
+            or (record.active and _is_needed_at_the_end(record.fixed.host))
+            for record in self.records.all()
         )
 
     async def close(self) -> None:

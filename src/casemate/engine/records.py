@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -169,10 +171,7 @@ class Records:
 
     def add(self, record: Record) -> None:
         """Write a new container down. Raises AlreadyExists when its name is taken."""
-        other = self._by_name.get(record.name)
-        if other:
-            raise names.taken(record.name, other)
-        with self._database.transaction() as connection:
+        with self._naming(record.name) as connection:
             connection.execute(
                 "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
                 (
@@ -217,10 +216,7 @@ class Records:
 
     def rename(self, id_: str, name: str) -> Record:
         """Give a container another name. Raises AlreadyExists when it is taken."""
-        other = self._by_name.get(name)
-        if other:
-            raise names.taken(name, other)
-        with self._database.transaction() as connection:
+        with self._naming(name) as connection:
             connection.execute("UPDATE container SET name = ? WHERE id = ?", (name, id_))
         record = self._by_id[id_]
         del self._by_name[record.name]
@@ -248,6 +244,19 @@ class Records:
             connection.execute("DELETE FROM container WHERE id = ?", (id_,))
         record = self._by_id.pop(id_)
         self._by_name.pop(record.name, None)
+
+    @contextlib.contextmanager
+    def _naming(self, name: str) -> Iterator[sqlite3.Connection]:
+        """Give a transaction in which a container gets ``name``. Raises AlreadyExists."""
+        other = self._by_name.get(name)
+        if other:
+            raise names.taken(name, other)
+        try:
+            with self._database.transaction() as connection:
+                yield connection
+        except sqlite3.IntegrityError as error:
+            # Another thread was faster, and has not remembered it yet.
+            raise names.taken(name, self._by_name.get(name, "another")) from error
 
     def _remember(self, record: Record) -> None:
         self._by_id[record.id] = record

@@ -109,6 +109,8 @@ async def _deliver(engine: Engine, record: Record, number: int) -> None:
     if not _means_the_end(record, number):
         await send(engine, record, number)
         return
+    if engine.records.get(record.id) is None:
+        return  # it has ended and vanished
     engine.records.change(record.id, stopped=True)
     await send(engine, record, number)
     live = engine.live(record.id)

@@ -7,6 +7,9 @@ import time
 import pytest
 
 from casemate.errors import Conflict
+from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups import layout
+from casemate.linux.cgroups.hierarchies import Hierarchies
 from support.engine import RunningEngine, eventually
 from support.lives import actions, reaches, status
 
@@ -94,6 +97,25 @@ def test_a_paused_container_is_paused_for_the_next_engine(own_engine: RunningEng
     engine.client.post(f"/containers/{id_}/unpause")
     eventually(lambda: engine.output(id_)[0], lambda now: now != said)
     assert engine.fsck() == []
+
+
+@pytest.mark.parametrize("verb", ["pause", "unpause"])
+def test_what_an_engine_did_not_live_to_write_down_goes_on(
+    own_engine: RunningEngine, verb: str
+) -> None:
+    """Killed between the freezer and the record: nobody was answered."""
+    engine = own_engine
+    id_ = paused(engine, COUNT)
+    if verb == "pause":
+        engine.client.post(f"/containers/{id_}/unpause")
+    hierarchies = Hierarchies(layout.detect())
+    cgroup = cgroups.at(hierarchies, engine.inspect(id_)["Cgroup"])
+    engine.kill()
+    cgroup.freeze() if verb == "pause" else cgroup.thaw()
+    engine.start()
+    reaches(engine, id_, "running")
+    assert not cgroup.is_frozen()
+    hierarchies.close()
 
 
 def test_a_paused_container_stays_so_while_it_is_committed(engine: RunningEngine) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
 
 from casemate.errors import Conflict, InvalidArgument, NotFound
-from support.engine import RunningEngine
+from casemate.http.client import Client
+from support.engine import PREFIX, RunningEngine
 from support.lives import events
 
 pytestmark = pytest.mark.root
@@ -58,6 +60,35 @@ def test_names_that_cannot_be_had(
     with pytest.raises(error, match=match):
         rename(engine, "one", new)
     assert {c["Names"][0] for c in engine.client.get("/containers/json?all=1")} == {"/one", "/two"}
+
+
+def test_creations_and_renames_at_the_same_time_agree(engine: RunningEngine) -> None:
+    ids = [engine.create("busybox") for _ in range(4)]
+    outcomes: list[str] = []
+
+    def want(path: str, body: object) -> None:
+        client = Client(f"unix://{engine.socket}", PREFIX)
+        try:
+            client.post(path, body)
+            outcomes.append("had")
+        except Conflict as error:
+            outcomes.append("taken" if "already in use" in error.message else error.message)
+        finally:
+            client.close()
+
+    for number in range(8):
+        name = f"wanted{number}"
+        wants: list[tuple[str, object]] = [
+            *((f"/containers/{id_}/rename?name={name}", None) for id_ in ids),
+            *((f"/containers/create?name={name}", {"Image": "busybox"}) for _ in range(4)),
+        ]
+        threads = [threading.Thread(target=want, args=one) for one in wants]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(outcomes) == ["had", *["taken"] * 7], outcomes
+        outcomes.clear()
 
 
 def test_a_new_name_survives_the_engine(own_engine: RunningEngine) -> None:
