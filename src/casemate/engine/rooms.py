@@ -11,7 +11,7 @@ import asyncio
 import secrets
 from typing import NamedTuple
 
-from casemate.errors import Error
+from casemate.errors import Error, Unavailable
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.linux.cgroups.hierarchies import Hierarchies
@@ -21,6 +21,7 @@ from casemate.supervise.program import Program
 from casemate.supervise.shim import Shim
 
 _LATER_S = 0.02
+_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
 class Room(NamedTuple):
@@ -132,6 +133,8 @@ class Rooms:
             # The kernel makes the namespaces while the cgroup is made here.
             cgroup.create()
             await shim.ready
+            if plan.namespaces & _CLONE_NEWNET and not shim.has_network:
+                raise Unavailable("cannot take over a room's network: too many open files")
             await shim.prepare(attached(plan, cgroup).ahead_file())
         except BaseException:
             await discard(Room(shim, cgroup))

@@ -228,6 +228,11 @@ class Shim:
             os.close(self._pidfd)
             self.gone.set_result(None)
 
+    @property
+    def has_network(self) -> bool:
+        """Whether there is a netlink socket to take; without free descriptors it gets lost."""
+        return self._netlink is not None
+
     def take_network(self) -> int:
         """Return the netlink socket in the room's network namespace; the caller closes it.
 

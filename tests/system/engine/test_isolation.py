@@ -72,6 +72,7 @@ def test_owners_are_on_disk_as_they_are_inside(engine: RunningEngine) -> None:
     assert owners["d"] == (0, 0) and owners["d/f"] == (1000, 1001)
     image = engine.client.post(f"/commit?container={id_}&repo=mapped")["Id"]
     assert engine.says(image, "stat", "-c", "%u:%g", "/d/f") == "1000:1001\n"
+    engine.client.call("DELETE", f"/images/{image}?force=1")
 
 
 def test_a_bind_shows_the_hosts_root_as_root_and_keeps_what_is_made(

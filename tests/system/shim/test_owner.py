@@ -32,7 +32,7 @@ async def test_a_process_ends_when_its_owner_is_gone(lab: Lab) -> None:
 @asynchronous
 async def test_it_goes_on_when_another_client_is_gone(lab: Lab) -> None:
     task = await lab.room()
-    owner, other = await task.attach(OWNER), await task.attach(FRAMED)
+    owner, other = await task.attach(OWNER), await task.attach(FRAMED & ~protocol.ATTACH_STDIN)
     await task.start("sh", "-c", "read line; exit 7", stdio=INPUT)
     gone(other)
     await task.shim.refresh()
