@@ -106,7 +106,8 @@ def give_up(engine: Engine, record: Record, live: Live) -> None:
 
 async def _again(engine: Engine, id_: str, live: Live) -> None:
     record = engine.records.get(id_)
-    assert record
+    if record is None:
+        return  # removed before we have begun
     await asyncio.sleep(policy.left_s(record.state, now_ns()))
     await engine.recovered.wait()
     async with engine.restarts, live.lock:
