@@ -75,20 +75,25 @@ class Listing:
         self, items: Iterable[Any], form: str = "", *, whole: bool = False, quiet: bool = False
     ) -> None:
         """Print ``items`` in the form of ``--format``; "" and "table" are the usual table."""
+        out(self.text(items, form, whole=whole, quiet=quiet))
+
+    def text(
+        self, items: Iterable[Any], form: str = "", *, whole: bool = False, quiet: bool = False
+    ) -> str:
+        """Return what ``show`` prints."""
         if quiet and form in ("", "table"):
             cells = [clean(self.columns[self.quiet][1](item, whole)) for item in items]
-            out("".join(f"{cell}\n" for cell in cells))
-        elif form in ("", "table"):
-            out(self._table(items, whole))
-        elif form == "json":
+            return "".join(f"{cell}\n" for cell in cells)
+        if form in ("", "table"):
+            return self._table(items, whole)
+        if form == "json":
             rows = (Row(self.columns, item, whole) for item in items)
-            out("".join(f"{jsontext.dumps(row.document())}\n" for row in rows))
-        else:
-            template, table = compiled(form)
-            heads = template.render_headers(Headers(self.columns))  # also with nothing to list
-            rows = (Row(self.columns, item, whole) for item in items)
-            lines = "".join(f"{template.render(row)}\n" for row in rows)
-            out(_table_of(heads, lines) if table else shown(lines))
+            return "".join(f"{jsontext.dumps(row.document())}\n" for row in rows)
+        template, table = compiled(form)
+        heads = template.render_headers(Headers(self.columns))  # also with nothing to list
+        rows = (Row(self.columns, item, whole) for item in items)
+        lines = "".join(f"{template.render(row)}\n" for row in rows)
+        return _table_of(heads, lines) if table else shown(lines)
 
     def _table(self, items: Iterable[Any], whole: bool) -> str:
         chosen = [self.columns[name] for name in self.usual]

@@ -30,8 +30,10 @@ OTHERS = {
     ),
     "commit": ("commit", "Create a new image from a container's changes"),
     "completion": ("completion", "Print the completion script for a shell"),
+    "cp": ("cp", "Copy files/folders between a container and the local filesystem"),
     "create": ("create", "Create a new container"),
     "df": ("df", "Show disk usage"),
+    "diff": ("diff", "Inspect changes to files or directories on a container's filesystem"),
     "events": ("events", "Get real time events from the engine"),
     "export": ("export", "Export a container's filesystem as a tar archive"),
     "fsck": ("fsck", "Check everything that is stored, and repair it"),
@@ -42,14 +44,17 @@ OTHERS = {
     "load": ("load", "Load an image from a tar archive or STDIN"),
     "logs": ("logs", "Fetch the logs of a container"),
     "pause": ("pause", "Pause all processes within one or more containers"),
+    "port": ("port", "List port mappings or a specific mapping for the container"),
     "rename": ("rename", "Rename a container"),
     "restart": ("restart", "Restart one or more containers"),
     "rm": ("rm", "Remove one or more containers"),
     "rmi": ("rmi", "Remove one or more images"),
     "save": ("save", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "start": ("start", "Start one or more stopped containers"),
+    "stats": ("stats", "Display a live stream of container(s) resource usage statistics"),
     "stop": ("stop", "Stop one or more running containers"),
     "tag": ("tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    "top": ("top", "Display the running processes of a container"),
     "unpause": ("unpause", "Unpause all processes within one or more containers"),
     "update": ("update", "Update configuration of one or more containers"),
     "wait": ("wait", "Block until one or more containers stop, then print their exit codes"),
@@ -61,9 +66,9 @@ GROUPS = {
         {
             **{
                 name: OTHERS[name]
-                for name in ("attach", "commit", "create", "export", "kill", "logs",
-                             "pause", "rename", "restart", "rm", "start", "stop",
-                             "unpause", "update", "wait")
+                for name in ("attach", "commit", "cp", "create", "diff", "export", "kill",
+                             "logs", "pause", "port", "rename", "restart", "rm", "start",
+                             "stats", "stop", "top", "unpause", "update", "wait")
             },
             "exec": COMMON["exec"],
             "inspect": (

@@ -59,10 +59,8 @@ async def _read(engine: Engine, record: Record) -> Reading | None:
     return await in_thread(lambda: usage.read(subject, engine.processors))
 
 
-def _prefix(engine: Engine, record: Record) -> str | None:
-    """Return how the names of the container's interfaces begin, None when it has no own ones."""
-    if record.fixed.host.network_mode in ("host", "none") or record.fixed.config.network_disabled:
-        return None
+def _prefix(engine: Engine, record: Record) -> str:
+    """Return how the names of the container's interfaces begin; of another's any name will do."""
     place = engine.networking.endpoint(record.id)
     return options.parse(place[0].options).interface_prefix if place else ""
 

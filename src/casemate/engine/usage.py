@@ -52,12 +52,12 @@ class Processors:
 
 class Subject(NamedTuple):
     """What is looked at: a cgroup, and the interfaces whose names begin with ``prefix`` where the
-    process ``pid`` is; None when there are none of its own.
+    process ``pid`` is.
     """
 
     cgroup: Cgroup
     pid: int
-    prefix: str | None
+    prefix: str
 
 
 def read(subject: Subject, processors: Processors) -> Reading | None:
@@ -90,8 +90,8 @@ def document(record: Record, reading: Reading | None, before: Reading | None) ->
 
 def _interfaces(subject: Subject) -> dict[str, Traffic]:
     """Return the counters of the container's endpoints: not of what it has made by itself."""
-    if subject.prefix is None:
-        return {}
+    if os.readlink(f"/proc/{subject.pid}/ns/net") == os.readlink("/proc/self/ns/net"):
+        return {}  # they are the host's
     found = counters.traffic(subject.pid).items()
     return {n: t for n, t in found if n != "lo" and n.startswith(subject.prefix)}
 
