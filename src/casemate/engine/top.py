@@ -17,7 +17,14 @@ from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
-from casemate.errors import Error, Internal, InvalidArgument, Unavailable
+from casemate.errors import (
+    Conflict,
+    Error,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 
 _DEFAULT = "-ef"
 _OUTPUT_BYTES = 16 << 20
@@ -41,7 +48,10 @@ async def top(engine: Engine, record: Record, arguments: str) -> dict[str, Any]:
     record = engine.current(record)
     states.allow("top", record, engine.status(record))
     cgroup, first = engine.cgroup(record.state.cgroup), record.state.pid
-    found = await in_thread(lambda: _table(arguments, _own(cgroup.pids(), first)))
+    try:
+        found = await in_thread(lambda: _table(arguments, _own(cgroup.pids(), first)))
+    except NotFound:
+        raise Conflict(f"container {record.id} is not running") from None
     engine.events.publish("container", "top", record.id, attributes(record))
     return found
 
