@@ -12,6 +12,8 @@ from architecture.sources import MODULES, SOURCE, called, named, tree
 
 #: Who may speak to a terminal and end the process.
 EDGES = {"cli", "daemon.py", "doctor.py"}
+#: Who acts in a user's name, in the user's own process.
+USERS = {"client", "hosting.py"}
 ENDS = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "os.abort"}
 
 
@@ -72,6 +74,6 @@ def test_nothing_is_run_through_a_shell(path: Path) -> None:
 @pytest.mark.parametrize("path", [p for p in MODULES if room(p) not in EDGES], ids=named)
 def test_the_environment_of_the_engine_decides_nothing(path: Path) -> None:
     """An engine takes its paths as values; what reads the environment is at the edges."""
-    allowed = {"registry", "image"}  # proxies, credential helpers and decompressors
+    allowed = USERS | {"registry", "image"}  # proxies, credential helpers and decompressors
     names = {ast.unparse(n) for n in ast.walk(tree(path)) if isinstance(n, ast.Attribute)}
     assert room(path) in allowed or not names & {"os.environ", "os.getenv"}

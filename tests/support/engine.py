@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from casemate.daemon import instance_name
+from casemate.composition import instance_name
 from casemate.engine.paths import Paths
 from casemate.errors import NotFound
 from casemate.http.client import Client

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from casemate.daemon import instance_name
+from casemate.composition import instance_name
 from casemate.engine.paths import Paths
 
 _PATIENCE_S = 5.0

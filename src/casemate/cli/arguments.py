@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from casemate.cli import options as table
 from casemate.cli.failure import BadUsage
-from casemate.cli.units import parse_bool, parse_int
+from casemate.cli.units import parse_bool
+from casemate.client.amounts import parse_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -70,8 +70,8 @@ def _objects(kind: str, options: Arguments) -> list[Candidate]:
 
 def _ask(kind: str, options: Arguments) -> list[Candidate]:
     from casemate.cli.engine import Engine
-    from casemate.cli.place import Location
     from casemate.cli.session import Session
+    from casemate.client.place import Location
 
     # Without a place: an engine is not started only because somebody pressed a key.
     engine = Engine(Location(Session("", options).location.address, None))

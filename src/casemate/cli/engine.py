@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
 from casemate.cli import jsontext
-from casemate.errors import Error, Internal, InvalidArgument, Unavailable
-from casemate.http.client import Client, Reply
+from casemate.client.target import path_of
+from casemate.client.transport import API_VERSION, Transport
+from casemate.errors import Error, Internal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,20 +13,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from casemate.cli.place import Location
+    from casemate.client.place import Location
+    from casemate.http.client import Reply
 
-API_VERSION = "1.47"
-_UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_NOBODY_LISTENS = (errno.ENOENT, errno.ECONNREFUSED)
+__all__ = ["API_VERSION", "Engine", "filters", "path_of"]
 
 
-class Engine(Client):
+class Engine(Transport):
     """Requests to the engine at ``location``. Paths begin behind ``prefix``, the API's version."""
 
     def __init__(self, location: Location, prefix: str | None = None) -> None:
-        version = os.environ.get("CASEMATE_API_VERSION", API_VERSION)
-        super().__init__(location.address, f"/v{version}" if prefix is None else prefix)
-        self._place = location.place
+        super().__init__(location, prefix)
         self._finished = False
 
     def call(self, method: str, path: str, document: Any = None) -> Any:
@@ -86,49 +81,6 @@ class Engine(Client):
             sock.close()
         else:
             super()._keep(sock)
-
-    def _connect(self) -> _socket.socket:
-        try:
-            return super()._connect()
-        except Unavailable as error:
-            cause = error.__cause__
-            absent = isinstance(cause, OSError) and cause.errno in _NOBODY_LISTENS
-            if self._place is None and absent:
-                raise Unavailable(error.message, hint="is the engine running?") from cause
-            if self._place is None or not absent:
-                raise
-        from casemate.cli.autostart import start_engine
-
-        start_engine(self._place)
-        return super()._connect()
-
-
-def path_of(*parts: str, **query: str | list[str]) -> str:
-    """Return ``/part/part…?name=value…``; an empty value in the query is left out.
-
-    A part may be an object's name: slashes around it are not meant, those inside stay, as in the
-    names of images. Raises InvalidArgument for an empty name.
-    """
-    path = ""
-    for part in parts:
-        name = part.strip("/")
-        if not name:
-            raise InvalidArgument("invalid name or ID: value is empty")
-        path += "/" + quoted(name, "/:@+")
-    pairs = [
-        f"{name}={quoted(value)}"
-        for name, values in query.items()
-        for value in ([values] if isinstance(values, str) else values)
-        if value != ""
-    ]
-    return path + ("?" + "&".join(pairs) if pairs else "")
-
-
-def quoted(text: str, also: str = "") -> str:
-    """Return ``text`` percent-encoded, but for the characters in ``also``."""
-    allowed = _UNRESERVED | set(also.encode())
-    data = text.encode("utf-8", "surrogateescape")
-    return "".join(chr(byte) if byte in allowed else f"%{byte:02X}" for byte in data)
 
 
 def filters(pairs: list[tuple[str, str]]) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
-from casemate.cli.place import locate
+from casemate.cli.failure import Exit
 from casemate.cli.usage import PROGRAM
+from casemate.client.place import locate
+from casemate.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from casemate.cli.arguments import Arguments
     from casemate.cli.dockerconfig import DockerConfig
     from casemate.cli.engine import Engine
-    from casemate.cli.place import Location
+    from casemate.client.place import Location
 
 
 class Session:
@@ -50,7 +52,10 @@ class Session:
         """Where the engine is. Raises Exit for options that contradict each other."""
         hosts = self._options.items("host")
         run, root = self._options.text("run"), self._options.text("root")
-        return locate(hosts[-1] if hosts else "", run, root, os.environ)
+        try:
+            return locate(hosts[-1] if hosts else "", run, root, os.environ)
+        except Error as error:
+            raise Exit(1, error.message, hint=error.hint) from None
 
     @property
     def engine(self) -> Engine:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from casemate.cli.units import human_span, parse_duration
+from casemate.cli.units import human_span
+from casemate.client.amounts import parse_duration
 
 
 def parse(text: str) -> float:

@@ -61,7 +61,7 @@ class Settings(NamedTuple):
 
 
 class Engine:
-    """What the use cases work with. Made by the composition root (daemon.py)."""
+    """What the use cases work with. Made by the composition root (composition.py)."""
 
     def __init__(
         self,

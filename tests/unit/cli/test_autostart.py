@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from casemate.cli import autostart
-from casemate.cli.place import Place
+from casemate.client import autostart
+from casemate.client.place import Place
 from casemate.errors import Unavailable
 from unit.cli.conftest import Cli
 
@@ -19,7 +19,7 @@ DAEMON = """
 import os, socket, sys
 root, run, ready = sys.argv[2], sys.argv[4], int(sys.argv[6])
 with open(run + "/seen", "w") as seen:
-    print(os.getcwd(), os.getsid(0) == os.getpid(), sys.argv[1:], file=seen)
+    print(os.getsid(0) == os.getpid(), sys.argv[1:], file=seen)
     print(sorted(int(n) for n in os.listdir("/proc/self/fd")), file=seen)
     print([os.readlink(f"/proc/self/fd/{n}") for n in (0, 1)], file=seen)
 sock = socket.socket(socket.AF_UNIX)
@@ -43,14 +43,15 @@ def use(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     real = autostart.command
 
     def instead(place: Place) -> list[str]:
-        return [sys.executable, "-c", script, *real(place)[3:]]
+        return [sys.executable, "-c", script, *real(place)[4:]]
 
     monkeypatch.setattr(autostart, "command", instead)
 
 
 def test_the_command_line_is_the_daemons(place: Place) -> None:
     assert autostart.command(place) == [
-        *(sys.executable, "-m", "casemate.daemon", "--root", place.root, "--run", place.run),
+        *(sys.executable, "-P", "-m", "casemate.daemon"),
+        *("--root", place.root, "--run", place.run),
         *("--ready-fd", "3"),
     ]
 
@@ -68,7 +69,7 @@ def test_a_command_starts_the_engine_detached_and_clean(
     assert capfd.readouterr().out.startswith("CONTAINER ID")
     with open(f"{place.run}/seen") as file:
         where, descriptors, stdio = file.read().split("\n")[:3]
-    assert where.startswith(f"/ True ['--root', '{place.root}'")
+    assert where.startswith(f"True ['--root', '{place.root}'")
     # 0 to 3, the file it is writing and the directory it is listing.
     assert descriptors == "[0, 1, 2, 3, 4, 5]"
     assert stdio == "['/dev/null', '/dev/null']"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from casemate.cli.body.environment import pairs
 from casemate.cli.body.records import fields
-from casemate.cli.units import parse_int, parse_size
+from casemate.client.amounts import parse_int, parse_size
 from casemate.errors import InvalidArgument
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.cli.units import parse_duration, parse_int, parse_size
+from casemate.client.amounts import parse_duration, parse_int, parse_size
 from casemate.errors import InvalidArgument
 
 TYPE_CHECKING = False

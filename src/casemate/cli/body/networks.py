@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casemate.cli.body.addresses import check_mac
-from casemate.cli.units import parse_int
+from casemate.client.amounts import parse_int
 from casemate.errors import InvalidArgument
 
 TYPE_CHECKING = False

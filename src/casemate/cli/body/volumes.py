@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from casemate.cli.body.records import fields
-from casemate.cli.units import parse_bool, parse_size
+from casemate.cli.units import parse_bool
+from casemate.client.amounts import parse_size
 from casemate.errors import InvalidArgument
 
 TYPE_CHECKING = False

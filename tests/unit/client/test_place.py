@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from casemate.cli.failure import Exit
-from casemate.cli.place import locate
+from casemate.client.place import locate
+from casemate.errors import InvalidArgument, Unavailable
 
 
 def test_root_has_the_machines_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_a_user_has_an_engine_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_without_a_runtime_directory_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Exit) as caught:
+    with pytest.raises(Unavailable) as caught:
         locate("", "", "", {"XDG_RUNTIME_DIR": "/nonexistent"})
     assert "XDG_RUNTIME_DIR" in str(caught.value.hint)
 
@@ -63,5 +63,5 @@ def test_relative_directories_are_made_absolute(
 
 @pytest.mark.parametrize("host", ["ssh://h", "unix://", "://x"])
 def test_an_address_that_cannot_be_is_refused(host: str) -> None:
-    with pytest.raises(Exit, match="invalid engine address"):
+    with pytest.raises(InvalidArgument, match="invalid engine address"):
         locate(host, "", "", {})

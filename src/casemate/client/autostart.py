@@ -16,7 +16,7 @@ from casemate.errors import Unavailable, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from casemate.cli.place import Place
+    from casemate.client.place import Place
 
 #: An engine may have much to put in order after a crash.
 _READY_TIMEOUT_S = 300
@@ -28,9 +28,9 @@ _SIGNALS = [number for number in range(1, 32) if number not in (9, 19)]
 
 
 def command(place: Place) -> list[str]:
-    """Return the command line of the engine."""
+    """Return the command line of the engine; no module of it comes from where we happen to be."""
     return [
-        *(sys.executable, "-m", "casemate.daemon"),
+        *(sys.executable, "-P", "-m", "casemate.daemon"),
         *("--root", place.root, "--run", place.run, "--ready-fd", str(_READY_FD)),
     ]
 
@@ -69,7 +69,7 @@ def _open_log(path: str) -> int:
 
 
 def _spawn(words: list[str], log: int) -> int:
-    """Run ``words`` detached, in /, with ``log`` as its stderr; return the pipe to hear it on."""
+    """Run ``words`` detached, with ``log`` as its stderr; return the pipe to hear it on."""
     reading, writing = os.pipe()
     ours = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE_FD) for fd in (log, writing)]
     os.close(writing)
@@ -82,9 +82,7 @@ def _spawn(words: list[str], log: int) -> int:
     # What the shell left open (a lock, a pipe somebody waits on) must not live on in the engine.
     inherited = [int(name) for name in os.listdir("/proc/self/fd")]
     actions += [(os.POSIX_SPAWN_CLOSE, fd) for fd in inherited if fd > _READY_FD]
-    here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir("/")
         os.posix_spawn(
             words[0],
             words,
@@ -98,8 +96,7 @@ def _spawn(words: list[str], log: int) -> int:
         os.close(reading)
         raise
     finally:
-        os.fchdir(here)
-        for descriptor in (here, *ours):
+        for descriptor in ours:
             os.close(descriptor)
     return reading
 

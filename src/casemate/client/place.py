@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from casemate.cli.failure import Exit
+from casemate.errors import InvalidArgument, Unavailable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,10 +41,11 @@ class Location:
 def locate(host: str, run: str, root: str, environ: Mapping[str, str]) -> Location:
     """Return the engine that the options ``--host``, ``--run`` and ``--root`` mean, "" if absent.
 
-    An option wins over the environment; without either it is the user's own engine.
+    An option wins over the environment; without either it is the user's own engine. Raises
+    InvalidArgument, or Unavailable when the user has no place for one.
     """
     if host and run:
-        raise Exit(1, "conflicting options: cannot specify both --host and --run")
+        raise InvalidArgument("conflicting options: cannot specify both --host and --run")
     run_wins = run and not host
     address = host or ("" if run_wins else environ.get("CASEMATE_HOST", ""))
     if address:
@@ -60,9 +61,8 @@ def _checked(address: str) -> str:
     if not separator:
         kind, rest = "tcp", address
     if kind not in ("unix", "tcp", "http") or not rest:
-        raise Exit(
-            1,
-            f"invalid engine address {address!r}: it must be unix:///path or tcp://host:port",
+        raise InvalidArgument(
+            f"invalid engine address {address!r}: it must be unix:///path or tcp://host:port"
         )
     return f"{kind}://{rest}"
 
@@ -72,8 +72,7 @@ def _default_run(environ: Mapping[str, str]) -> str:
         return "/run/casemate"
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     if not os.path.isdir(runtime):
-        raise Exit(
-            1,
+        raise Unavailable(
             f"no directory for the engine's socket: {runtime} does not exist",
             hint="set XDG_RUNTIME_DIR, or give a directory with --run",
         )
