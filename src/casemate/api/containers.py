@@ -100,6 +100,7 @@ async def _logs(call: Call) -> None:
         stderr=request.flag("stderr"),
         follow=request.flag("follow"),
         timestamps=request.flag("timestamps"),
+        details=request.flag("details"),
         tail=_tail(request.query.get("tail", "all")),
         since_ns=time_of(request.query.get("since", "")),
         until_ns=time_of(request.query.get("until", "")),

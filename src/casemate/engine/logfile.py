@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _CHUNK = 256 << 10
+#: So often the files are looked for anew because they were rotated meanwhile.
+_RACES = 100
 _HEAD = b'{"log":"'
 _STDOUT = b'","stream":"stdout","time":"'
 _STDERR = b'","stream":"stderr","time":"'
@@ -52,7 +54,9 @@ class LogReader:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._rest = b""
+        #: Where the next line begins in the first file. Never inside of a line: what is written of
+        #: one when the disk is full is taken back.
+        self._offset = 0
         self._files = deque(_open_all(directory))
 
     def entries(self) -> Iterator[Entry]:
@@ -69,7 +73,7 @@ class LogReader:
                     return
                 continue  # more may have been written to it before it was rotated
             os.close(self._files.popleft())
-            self._rest = b""
+            self._offset = 0
 
     def go_to_last(self, lines: int) -> None:
         """Go on with the last ``lines`` lines, before anything was read. Looks at no more."""
@@ -90,9 +94,9 @@ class LogReader:
                 behind = number, offset
 
     def _go_to(self, number: int, offset: int) -> None:
-        os.lseek(self._files[number], offset, os.SEEK_SET)
         for _ in range(number):
             os.close(self._files.popleft())
+        self._offset = offset
 
     def close(self) -> None:
         """Close the files."""
@@ -100,8 +104,11 @@ class LogReader:
             os.close(self._files.popleft())
 
     def _lines(self, file: int) -> Iterator[bytes]:
-        while chunk := os.read(file, _CHUNK):
-            *lines, self._rest = (self._rest + chunk).split(b"\n")
+        while chunk := os.pread(file, _CHUNK, self._offset):
+            *lines, rest = chunk.split(b"\n")
+            if not lines:
+                return  # one that is being written: a chunk holds any whole one
+            self._offset += len(chunk) - len(rest)
             yield from lines
 
     def _next_file(self) -> bool:
@@ -121,7 +128,7 @@ class LogReader:
 
 def _open_all(directory: str) -> list[int]:
     """Open the log's files, the oldest first."""
-    while True:
+    for attempt in range(1, _RACES + 1):
         opened: dict[int, int] = {}
         newest = _open(directory, 0, opened)
         # A rotation renames the oldest first: what it moves meanwhile is met twice, not missed, and
@@ -130,10 +137,13 @@ def _open_all(directory: str) -> list[int]:
         while missing < 2:
             number += 1
             missing = missing + 1 if _open(directory, number, opened) is None else 0
-        if _newest(directory) == newest:
-            return [*opened.values()][::-1]
-        for file in opened.values():  # more than one rotation: what they moved may be missing
+        # After more than one rotation what they moved may be missing. With small files that may go
+        # on for ever, and so much is written that what is kept is gone at once anyway.
+        if _newest(directory) == newest or attempt == _RACES:
+            break
+        for file in opened.values():
             os.close(file)
+    return [*opened.values()][::-1]
 
 
 def _open(directory: str, number: int, opened: dict[int, int]) -> int | None:

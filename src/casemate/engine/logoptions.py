@@ -12,6 +12,8 @@ from casemate.errors import InvalidArgument
 
 #: What is kept when nobody says otherwise.
 _BYTES, _FILES = 20 << 20, 5
+#: Smaller files would be rotated at every few lines: more work than the lines themselves.
+_MIN_BYTES = 1 << 10
 _MAX_FILES = 1000
 _UNITS = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -46,6 +48,8 @@ def _size(text: str) -> int:
     digits = lower[:-1] if unit > 1 else lower
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 15 or not int(digits):
         raise InvalidArgument(f"invalid log option max-size={text[:40]!r}: like 10m, 500k or 1g")
+    if int(digits) * unit < _MIN_BYTES:
+        raise InvalidArgument(f"invalid log option max-size={text[:40]!r}: less than 1k")
     return int(digits) * unit
 
 

@@ -20,12 +20,16 @@ _BATCH, _LOOKED_AT = 64 << 10, 1000
 
 
 class Wanted(NamedTuple):
-    """Which part of the log. Times in nanoseconds since the epoch; ``tail`` -1 is all of it."""
+    """Which part of the log. Times in nanoseconds since the epoch; ``tail`` -1 is all of it.
+
+    ``details`` asks for the attributes of a log, of which ours has none: a blank is behind them.
+    """
 
     stdout: bool = True
     stderr: bool = True
     follow: bool = False
     timestamps: bool = False
+    details: bool = False
     tail: int = -1
     since_ns: int = 0
     until_ns: int = 0
@@ -120,10 +124,15 @@ class _Selection:
 
     def _written(self, entry: Entry) -> bytes:
         data = entry.data
-        if self._wanted.timestamps and self._begins[entry.stream]:
-            data = f"{entry.time} ".encode() + data
+        if self._begins[entry.stream]:
+            data = self._before(entry) + data
         self._begins[entry.stream] = data.endswith(b"\n")
         return frame(entry.stream, len(data)) + data if self._framed else data
+
+    def _before(self, entry: Entry) -> bytes:
+        """Return what is put before a line."""
+        time = f"{entry.time} ".encode() if self._wanted.timestamps else b""
+        return time + b" " if self._wanted.details else time
 
     def _chosen(self, entry: Entry) -> bool:
         time = _comparable(entry.time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -182,6 +183,66 @@ def test_a_follower_misses_nothing_over_rotations(engine: RunningEngine) -> None
     assert said == "".join(f"{n}\n" for n in range(1, 20001)).encode()
 
 
+def test_the_smallest_files_keep_nobody_waiting(engine: RunningEngine) -> None:
+    """A log that is rotated every few lines: readers and followers come to an end, as do others."""
+    config = {"Type": "json-file", "Config": {"max-size": "1k", "max-file": "2"}}
+    id_ = engine.run_container("busybox", "sh", "-c", "yes", LogConfig=config)
+    for query in ("stdout=1", "stdout=1&tail=5", "stdout=1&follow=1&until=0.1"):
+        assert set(logs(engine, id_, query).split()) <= {b"y"}
+    assert engine.inspect(id_)["State"]["Running"]
+
+
+def test_details_are_none_and_a_blank(engine: RunningEngine) -> None:
+    id_ = ended(engine, "echo 1; echo 2")
+    assert logs(engine, id_, "stdout=1&details=1") == b" 1\n 2\n"
+    stamped = logs(engine, id_, "stdout=1&details=1&timestamps=1").splitlines()
+    assert [text[-4:] for text in stamped] == [b"Z  1", b"Z  2"]
+
+
+def test_a_slow_follower_holds_up_neither_the_container_nor_others(engine: RunningEngine) -> None:
+    """It has read nothing when the container has written more than is kept, and ended."""
+    config = {"Type": "json-file", "Config": {"max-size": "100k", "max-file": "3"}}
+    id_ = engine.run_container("busybox", "sh", "-c", f"{WAITS} seq 1 100000", LogConfig=config)
+    with followed(engine, id_) as slow:
+        engine.exec(id_, "touch", "/go")
+        assert engine.wait(id_) == 0
+        assert logs(engine, id_).endswith(b"100000\n")
+        numbers = [int(n) for n in demultiplexed(slow.read())[0].split()]
+    # What is gone is gone, but nothing comes twice, in pieces or in another order.
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 100_000
+
+
+def test_a_killed_supervisor_ends_who_follows_with_every_whole_line(engine: RunningEngine) -> None:
+    script = "i=0; while :; do i=$((i+1)); echo line $i; done"
+    id_ = engine.run_container("busybox", "sh", "-c", script)
+    with followed(engine, id_) as reply:
+        chunks = reply.chunks()
+        said = next(chunks)
+        os.kill(engine.supervisor(id_), signal.SIGKILL)
+        said += b"".join(chunks)
+    lines = demultiplexed(said)[0].split(b"\n")
+    assert lines.pop() == b""
+    assert lines == [b"line %d" % n for n in range(1, len(lines) + 1)]
+    assert logs(engine, id_) == b"".join(line + b"\n" for line in lines)
+
+
+def test_two_hundred_followers_of_two_hundred_logs(engine: RunningEngine) -> None:
+    """Every line once, in bounded memory. A few containers, and many who follow each."""
+    containers = [
+        engine.run_container("busybox", "sh", "-c", f"{WAITS} seq 1 500", NetworkMode="none")
+        for _ in range(10)
+    ]
+    before = engine.resident_kib()
+    said: list[bytes] = []
+    with contextlib.ExitStack() as stack:
+        replies = [stack.enter_context(followed(engine, c)) for c in containers for _ in range(20)]
+        for container in containers:
+            engine.exec(container, "touch", "/go")
+        said = [demultiplexed(reply.read())[0] for reply in replies]
+    assert said == ["".join(f"{n}\n" for n in range(1, 501)).encode()] * 200
+    assert engine.resident_kib() - before < 30 << 10
+
+
 def test_without_a_log_there_is_nothing_to_read(engine: RunningEngine) -> None:
     id_ = engine.run_container("busybox", "echo", "1", LogConfig={"Type": "none"})
     engine.wait(id_)
@@ -195,6 +256,7 @@ def test_without_a_log_there_is_nothing_to_read(engine: RunningEngine) -> None:
     [
         ({"Type": "json-file", "Config": {"tag": "x"}}, "unknown log opt 'tag'"),
         ({"Type": "json-file", "Config": {"max-size": "0"}}, "max-size='0'"),
+        ({"Type": "json-file", "Config": {"max-size": "1000"}}, "max-size='1000': less than 1k"),
         ({"Type": "json-file", "Config": {"max-size": "10x"}}, "max-size='10x'"),
         ({"Type": "json-file", "Config": {"max-file": "0"}}, "max-file='0'"),
         ({"Type": "none", "Config": {"max-file": "2"}}, "unknown log opt 'max-file' for none"),

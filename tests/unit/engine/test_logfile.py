@@ -64,6 +64,19 @@ def test_reading_goes_on_over_rotations(tmp_path: Path) -> None:
     reader.close()
 
 
+def test_what_is_taken_back_of_a_line_is_not_a_part_of_the_next(tmp_path: Path) -> None:
+    """A full disk: the supervisor has written a part of an entry, and cuts it off again."""
+    log = tmp_path / "log.json"
+    log.write_bytes(line(b"1\n") + b"\n" + line(b"never\n")[:20])
+    reader = LogReader(str(tmp_path))
+    assert [e.data for e in reader.entries()] == [b"1\n"]
+    os.truncate(log, len(line(b"1\n")) + 1)
+    with log.open("ab") as file:
+        file.write(line(b"2\n") + b"\n")
+    assert [e.data for e in reader.entries()] == [b"2\n"]
+    reader.close()
+
+
 PIECES = st.sampled_from([b"a\n", b"b", b"c\n", b"\\n", b"\\\n", b"\\", b"\n", None])
 
 

@@ -163,7 +163,7 @@ def test_ids_are_no_numbers() -> None:
         ({"max-size": "10k"}, LogOptions(bytes=10 << 10)),
         ({"max-size": "2MB", "max-file": "3"}, LogOptions(bytes=2 << 20, files=3)),
         ({"max-size": "1g"}, LogOptions(bytes=1 << 30)),
-        ({"max-size": "123"}, LogOptions(bytes=123)),
+        ({"max-size": "1230"}, LogOptions(bytes=1230)),
         ({"max-size": "-1"}, LogOptions(bytes=0)),
     ],
 )
