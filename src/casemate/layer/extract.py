@@ -166,7 +166,8 @@ class _Extraction:
         if self._target.keep_kinds and was_directory != (entry.kind == "directory"):
             kinds = ("directory", "non-directory")
             old, new = kinds if was_directory else kinds[::-1]
-            place, top = shown(self._absolute(entry.name)), shown(self._target.path)
+            place = shown(self._absolute(entry.name.rstrip(b"/")))
+            top = shown(self._target.path)
             raise InvalidArgument(f"cannot overwrite {old} {place} with {new} {top}")
         with contextlib.suppress(FileNotFoundError):  # somebody else was faster
             _refuse_mounts(parent, base, was_directory=was_directory)
