@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import subprocess
-from typing import Any
+import tempfile
+import time
+from typing import IO, Any
 
 from casemate.engine import states
 from casemate.engine.create import attributes
@@ -27,7 +30,7 @@ from casemate.errors import (
 )
 
 _DEFAULT = "-ef"
-_OUTPUT_BYTES = 16 << 20
+_OUTPUT_BYTES, _PIECE_BYTES, _LINE_BYTES = 16 << 20, 1 << 16, 1 << 10
 _LIMIT_S = 10
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 #: A heading of the user's own that begins as the one by which lines are told apart.
@@ -86,29 +89,50 @@ def _table(arguments: str, pids: list[int]) -> dict[str, Any]:
 def _ps(words: list[str]) -> str:
     """Return what ps says. Raises Internal with its own words when it refuses."""
     try:
-        with subprocess.Popen(
-            ["ps", *words],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_ENVIRONMENT,
-            cwd="/",
-        ) as process:
+        with tempfile.TemporaryFile() as complaints, _started(words, complaints) as process:
             try:
-                output, said = process.communicate(timeout=_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise Unavailable(f"ps did not answer within {_LIMIT_S} s") from None
+                output = _bounded(process)
+            finally:
+                process.kill()  # or it has ended: it is told nothing then
+            code = process.wait()
+            complaints.seek(0)
+            said = complaints.readline(_LINE_BYTES)
     except FileNotFoundError:
         raise Unavailable(
             'ps: exec: "ps": executable file not found in $PATH', hint="apt install procps"
         ) from None
-    if process.returncode:
-        first = said.decode("utf-8", "replace").partition("\n")[0]
-        raise Internal(f"ps: {first or f'exit status {process.returncode}'}")
-    if len(output) > _OUTPUT_BYTES:
-        raise Unavailable(f"ps: more than {_OUTPUT_BYTES} bytes of output")
+    if code:
+        first = said.decode("utf-8", "replace").strip()
+        raise Internal(f"ps: {first or f'exit status {code}'}")
     return output.decode("utf-8", "replace")
+
+
+def _started(words: list[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["ps", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        env=_ENVIRONMENT,
+        cwd="/",
+    )
+
+
+def _bounded(process: subprocess.Popen[bytes]) -> bytes:
+    """Return all output and wait for the end: command lines are a workload's own, and long."""
+    assert process.stdout
+    deadline, output = time.monotonic() + _LIMIT_S, bytearray()
+    waiting = select.poll()
+    waiting.register(process.stdout, select.POLLIN)
+    while waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        piece = os.read(process.stdout.fileno(), _PIECE_BYTES)
+        if not piece:
+            process.wait(_LIMIT_S)
+            return bytes(output)
+        output += piece
+        if len(output) > _OUTPUT_BYTES:
+            raise Unavailable(f"ps: more than {_OUTPUT_BYTES} bytes of output")
+    raise Unavailable(f"ps did not answer within {_LIMIT_S} s")
 
 
 def parse(output: str, pids: set[int]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from casemate.errors import Conflict, Error, InvalidArgument, NotFound
+from casemate.errors import Conflict, Error, InvalidArgument, NotFound, Unavailable
 from casemate.http.client import Client
 from support.engine import PREFIX, RunningEngine, eventually
 
@@ -123,6 +123,18 @@ def test_names_of_processes_decide_nothing(engine: RunningEngine) -> None:
     id_ = engine.run_container("busybox", "sh", "-c", "sleep 1000; true", fake)
     found = engine.client.get(f"/containers/{id_}/top")["Processes"]
     assert len(found) == 2 and str(pid) not in {process[1] for process in found}
+
+
+def test_long_command_lines_are_bounded(engine: RunningEngine) -> None:
+    """As long as a workload likes, in as many processes: told up to a limit, in bounded memory."""
+    script = "for i in $(seq 250); do sh -c 'sleep 1000; :' x $1 & done; echo ready; wait"
+    id_ = engine.run_container("busybox", "sh", "-c", script, "sh", "x" * 100_000)
+    eventually(lambda: engine.output(id_)[0], lambda said: said == b"ready\n")
+    before = engine.resident_kib()
+    with pytest.raises(Unavailable, match="more than"):
+        engine.client.get(f"/containers/{id_}/top")
+    assert engine.resident_kib() - before < 60 << 10
+    assert len(engine.client.get(f"/containers/{id_}/top?ps_args=-o+pid,comm")["Processes"]) > 250
 
 
 def test_only_what_runs_has_processes(engine: RunningEngine) -> None:
