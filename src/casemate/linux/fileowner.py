@@ -1,4 +1,7 @@
-"""Whose the files are that a thread makes. Source: man 2 setfsuid, capset; linux/capability.h."""
+"""Whose the files are that a thread makes, and who may use them.
+
+Source: man 2 setfsuid, capset, unshare; linux/capability.h; linux/sched.h.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import os
 from casemate.linux.libc import check, libc
 
 _VERSION_3 = 0x20080522
+_CLONE_FS = 0x200
 
 
 class _Header(ctypes.Structure):
@@ -29,3 +33,12 @@ def make_files_as(owner: int) -> None:
         if ctypes.c_uint32(call(ctypes.c_uint32(0xFFFFFFFF))).value != owner:  # tells, changes none
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), f"owner {owner}")
     check(libc.capset(ctypes.byref(header), held), "capset")
+
+
+def make_files_with(umask: int) -> None:
+    """Have the calling thread, and those that it starts, a umask and a directory of their own.
+
+    The other threads of the process keep theirs. Raises OSError.
+    """
+    check(libc.unshare(_CLONE_FS), "unshare")
+    os.umask(umask)
