@@ -6,6 +6,7 @@ Source: Docker Engine API v1.47, tag Container.
 from __future__ import annotations
 
 import os
+from collections.abc import Coroutine
 from typing import Any
 
 from casemate.api.answers import (
@@ -23,7 +24,9 @@ from casemate.api.answers import (
 )
 from casemate.api.router import Call, Route
 from casemate.engine import attach as attaching
-from casemate.engine import create, export, inspect, listing, logs, remove
+from casemate.engine import claims, create, export, inspect, listing, logs, remove
+from casemate.engine.create import Created
+from casemate.engine.engine import Engine
 from casemate.engine.logs import Wanted
 from casemate.engine.model import CreateRequest
 from casemate.engine.records import Record
@@ -63,10 +66,17 @@ async def _create(call: Call) -> Response:
     asked = converted({} if found is None else found, CreateRequest)
     if found:
         refuse_unknown(found, CreateRequest)
-    query = call.request.query
+    query, owned = call.request.query, call.request.flag("casemate-owner")
     work = create.create(call.engine, asked, query.get("name", ""), platform_of(call))
-    created = await call.engine.to_the_end(work)
+    created = await call.engine.to_the_end(_expecting(call.engine, work) if owned else work)
     return reply({"Id": created.record.id, "Warnings": list(created.warnings)}, 201)
+
+
+async def _expecting(engine: Engine, work: Coroutine[Any, Any, Created]) -> Created:
+    """Do ``work``; what it has created waits for its owner, even if who asked goes away."""
+    created = await work
+    engine.background(claims.expect_owner(engine, created.record.id))
+    return created
 
 
 async def _inspect(call: Call) -> Response:

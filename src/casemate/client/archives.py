@@ -1,11 +1,13 @@
-"""Files as the tar archives that the engine takes and gives."""
+"""Files as the tar archives that the engine takes and gives.
+
+``tarfile`` is imported when there are files: it costs more than a run without any.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import posixpath
-import tarfile
 import time
 from collections.abc import Iterable, Mapping
 
@@ -53,6 +55,8 @@ def _bytes(content: Content) -> bytes:
 
 def packed(files: Mapping[str, bytes], directories: Iterable[str] = ()) -> bytes:
     """Return an archive of ``directories``, outer ones first, and files for everybody to read."""
+    import tarfile
+
     buffer = io.BytesIO()
     now = int(time.time())
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -72,6 +76,8 @@ def unpacked(pieces: Iterable[bytes], path: str, limit_bytes: int) -> dict[str, 
 
     Raises InvalidArgument when there is more than ``limit_bytes``, or it is no archive.
     """
+    import tarfile
+
     parent = posixpath.dirname(posixpath.normpath(path))
     found: dict[str, bytes] = {}
     left = limit_bytes
@@ -87,7 +93,7 @@ def unpacked(pieces: Iterable[bytes], path: str, limit_bytes: int) -> dict[str, 
                 file = archive.extractfile(info) if info.isreg() else None
                 if file:
                     found[posixpath.normpath(posixpath.join("/", parent, info.name))] = file.read()
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError) as error:
         raise DataLoss(f"cannot take {path}: {error}") from error
     return found
 

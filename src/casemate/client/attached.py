@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import socket
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +18,8 @@ from casemate.client.target import path_of
 from casemate.errors import Conflict, Error, NotFound, Unavailable
 from casemate.http.client import Reply
 
+#: The container shall not outlive the connection to its streams.
+_OWNER = {"casemate-owner": "1"}
 _GONE = "cannot tell how container {} ended: the engine left before it said so, and it was removed"
 
 
@@ -58,12 +59,10 @@ class First:
         self._connections = connections
         self.output = Output(request.limit_bytes)
         body = request.body | {"HostConfig": request.body["HostConfig"] | {"AutoRemove": True}}
-        # With a name of ours it is found even when the answer that tells its id is not waited for.
-        name = request.name or f"run-{secrets.token_hex(8)}"
-        self.id = "" if request.name else name
+        self.id = ""
         self._wait: Reply | None = None
         try:
-            path = path_of("containers", "create", name=name)
+            path = path_of("containers", "create", name=request.name, **_OWNER)
             self.id = str(connections.call("POST", path, body)["Id"])
             self.sock, early = self._attach(stdin=bool(body.get("OpenStdin")))
             if early:
@@ -71,13 +70,12 @@ class First:
             self._wait = self._ask("removed")
             connections.call("POST", path_of("containers", self.id, "start"))
         except BaseException:
-            self.close()
-            self._remove()
+            self.discard()
             raise
 
     def _attach(self, *, stdin: bool) -> tuple[socket.socket, bytes]:
         flags = {"stream": "1", "stdout": "1", "stderr": "1", "stdin": "1" if stdin else ""}
-        query = flags | {"casemate-owner": "1"}
+        query = flags | _OWNER
         return self._connections.hijack(path_of("containers", self.id, "attach", **query))
 
     def _ask(self, condition: str) -> Reply:
@@ -114,14 +112,16 @@ class First:
         if self._wait:
             self._wait.detach()[0].close()
 
-    def _remove(self) -> None:
+    def discard(self) -> None:
+        """Let go of it, and have it removed."""
+        self.close()
         if not self.id:
             return
         try:
             path = path_of("containers", self.id, force="1")
             self._connections.call("DELETE", path)
         except Error:
-            pass  # the reason why it did not start is what the caller shall see
+            pass  # it has removed itself, or nobody can: the caller shall see the first reason
 
 
 class Exec:

@@ -14,6 +14,7 @@ from casemate.client.options import body_of
 from casemate.client.result import Result
 from casemate.client.running import Running
 from casemate.client.talk import Limits
+from casemate.client.uninterrupted import made
 from casemate.errors import InvalidArgument, NotFound
 
 
@@ -51,14 +52,17 @@ def asked(
 
 def started(connections: Connections, asked: Asked, pull: Callable[[str], object]) -> Running:
     """Return the container, started; its image is pulled when it is not there."""
-    image = asked.request.body["Image"]
+
+    def first() -> First:
+        return made(lambda: First(connections, asked.request), First.discard)
+
     try:
-        process = First(connections, asked.request)
+        process = first()
     except NotFound as error:
         if "No such image" not in error.message:
             raise
-        pull(image)
-        process = First(connections, asked.request)
+        pull(asked.request.body["Image"])
+        process = first()
     # The time for a pull is not the program's.
     return Running(connections, process, Limits(asked.timeout_s), asked.input)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from typing import Any
 
 from casemate.client.amounts import parse_duration, parse_size
@@ -54,6 +53,8 @@ def _whole(name: str, value: object, rule: str) -> int:
 
 def billionths(name: str, value: object) -> int:
     """Return a number of processors in billionths: 0.5, '1.5'."""
+    from fractions import Fraction
+
     rule = "a number of processors such as 0.5, with at most nine digits behind the point"
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise refusal(name, value, rule)

@@ -105,6 +105,15 @@ class Live:
 
     def wait_for_start(self, client: Client) -> None:
         """Keep a client until the start; those that have gone away meanwhile are let go."""
+        self._let_go()
+        self.clients.append(client)
+
+    def awaited(self, flag: int) -> bool:
+        """Tell whether a client that has ``flag`` waits for the start and is there."""
+        self._let_go()
+        return any(client.flags & flag for client in self.clients)
+
+    def _let_go(self) -> None:
         gone = select.poll()
         for waiting in self.clients:
             gone.register(waiting.descriptor, 0)  # a hang-up is always told
@@ -113,7 +122,6 @@ class Live:
             if waiting.descriptor in hung_up:
                 os.close(waiting.descriptor)
         self.clients = [c for c in self.clients if c.descriptor not in hung_up]
-        self.clients.append(client)
 
     def drop_clients(self) -> None:
         """Close the connections of clients that wait for a start that will not be."""

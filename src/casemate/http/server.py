@@ -30,11 +30,15 @@ class Server:
             server = await loop.create_unix_server(self._connection, partial, backlog=1024)
         finally:
             os.umask(before)
-        if group >= 0:
-            os.chown(partial, -1, group)
-        os.chmod(partial, mode)
-        os.rename(partial, path)  # never a moment with a socket that refuses
         self._servers.append(server)
+        try:
+            if group >= 0:
+                os.chown(partial, -1, group)
+            os.chmod(partial, mode)
+            os.rename(partial, path)  # never a moment with a socket that refuses
+        except OSError:
+            os.unlink(partial)
+            raise
 
     @property
     def busy(self) -> bool:
