@@ -13,6 +13,7 @@ from casemate.client import running
 from casemate.client.output import STDERR, STDOUT
 from casemate.client.result import Result
 from casemate.client.running import PIECE, Lines
+from casemate.client.talk import expire
 from casemate.errors import Error
 
 Start = Callable[[], running.Running]
@@ -25,6 +26,7 @@ class Running(Container):
         super().__init__(threads, blocking)
         self._running = blocking
         self._lock = asyncio.Lock()
+        self._watchdog: asyncio.TimerHandle | None = None
         #: What the program writes, as it comes.
         self.stdout = Reader(lambda size: self._read(STDOUT, size))
         self.stderr = Reader(lambda size: self._read(STDERR, size))
@@ -49,8 +51,20 @@ class Running(Container):
             await self._talk(lambda: False)
             return await self._threads.do(self._running.result)
 
+    def watch(self) -> None:
+        """Have the container killed when its time is over, whatever the caller does meanwhile."""
+        own, threads = self._running, self._threads
+        left_s = own.limits.left_s()
+        if left_s is not None:
+            loop = asyncio.get_running_loop()
+            self._watchdog = loop.call_later(
+                left_s, threads.begin, lambda: expire(own.process, own.limits)
+            )
+
     async def end(self) -> None:
         """Kill it if it runs, and wait until it is removed."""
+        if self._watchdog:
+            self._watchdog.cancel()
         try:
             await self._threads.do(self._running.condemn)
         except Error:
@@ -139,8 +153,8 @@ class Run:
         except BaseException:
             self._close()
             raise
-        started.watch()
         self._running = Running(self._threads, started)
+        self._running.watch()
         return self._running
 
     async def __aexit__(

@@ -24,7 +24,7 @@ class Threads:
 
     async def do(self, work: Callable[[], T]) -> T:
         """Do ``work`` and return what it does; who is cancelled waits for nothing."""
-        return await asyncio.shield(self._begin(work))
+        return await asyncio.shield(self.begin(work))
 
     async def make(self, work: Callable[[], T], undo: Callable[[T], object]) -> T:
         """Do ``work``, and ``undo`` what it has made when nobody waits for it any more."""
@@ -39,7 +39,8 @@ class Threads:
         """Take no more work; what is begun goes on."""
         self._pool.shutdown(wait=False)
 
-    def _begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+    def begin(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Begin ``work``, for which nobody needs to wait."""
         future = asyncio.wrap_future(self._pool.submit(work))
         future.add_done_callback(_seen)
         return future

@@ -22,6 +22,7 @@ class Connections:
     def __init__(self, location: Location) -> None:
         self.location = location
         self._free: list[Transport] = []
+        self._closed = False
         self._pid = os.getpid()
 
     def call(self, method: str, path: str, document: Any = None) -> Any:
@@ -46,7 +47,8 @@ class Connections:
         return socket.socket(fileno=sock.detach()), early
 
     def close(self) -> None:
-        """Close the connections that are free; others may still be made."""
+        """Close the connections that are free; from now on each one serves one request."""
+        self._closed = True
         while self._free:
             self._free.pop().close()
 
@@ -63,3 +65,5 @@ class Connections:
             yield transport
         finally:
             self._free.append(transport)
+            if self._closed:
+                self.close()

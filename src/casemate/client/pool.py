@@ -22,6 +22,8 @@ from casemate.errors import Error, FailedPrecondition, NotFound
 
 #: What a sandbox does until it is used. Its image must have it.
 IDLE = ("sleep", "infinity")
+#: Threads that make and remove: while one waits for the engine, the other goes on.
+_KEEPERS = 2
 
 
 class Job(NamedTuple):
@@ -66,10 +68,14 @@ class Pool:
         self._spent: deque[Running] = deque()
         #: How many are to be made, and how many are not because the last one could not.
         self._missing = self._given_up = 0
+        self._in_use = 0
         self._failure: Error | None = None
-        self._closing = False
+        self._closed = True
         self._changed = threading.Condition()
-        self._keeper = threading.Thread(target=self._keep, name="casemate-pool", daemon=True)
+        self._keepers = [
+            threading.Thread(target=self._keep, name="casemate-pool", daemon=True)
+            for _ in range(min(_KEEPERS, self._size))
+        ]
 
     def __enter__(self) -> Self:
         try:
@@ -78,7 +84,9 @@ class Pool:
             self._close_engine()
             raise
         self._missing = self._size - 1
-        self._keeper.start()
+        self._closed = False
+        for keeper in self._keepers:
+            keeper.start()
         return self
 
     def __exit__(
@@ -89,9 +97,10 @@ class Pool:
     def close(self) -> None:
         """Remove all sandboxes. Those in use are killed by who uses them, at their end."""
         with self._changed:
-            self._closing = True
+            self._closed = True
             self._changed.notify_all()
-        self._keeper.join()
+        for keeper in self._keepers:
+            keeper.join()
         while self._ready:
             self._ready.popleft().end()
         while self._spent:
@@ -150,16 +159,19 @@ class Pool:
         """Return a sandbox that nobody has used, and have another one made."""
         with self._changed:
             while not self._ready:
-                if self._closing or not self._keeper.is_alive():
-                    raise FailedPrecondition("cannot run: the pool is closed")
+                if self._closed:
+                    raise FailedPrecondition("cannot run: the pool is not open")
                 if self._failure:
                     failure, self._failure = self._failure, None
-                    self._missing, self._given_up = self._given_up, 0  # it is tried again
+                    self._missing += self._given_up  # it is tried again
+                    self._given_up = 0
                     self._changed.notify_all()
                     raise failure
                 self._changed.wait()
             sandbox = self._ready.popleft()
             self._missing += 1
+            self._in_use += 1
+            self._changed.notify_all()
             return sandbox
 
     def begin(self, sandbox: Container, job: Job) -> tuple[Exec, Limits]:
@@ -183,28 +195,39 @@ class Pool:
     def give_back(self, sandbox: Running) -> None:
         """Have a used sandbox removed, in the background while the pool is open."""
         with self._changed:
-            if not self._closing:
+            self._in_use -= 1
+            if not self._closed:
                 self._spent.append(sandbox)
                 self._changed.notify_all()
                 return
         sandbox.end()
 
-    # ---- the keeper ----
+    # ---- the keepers ----
 
     def _keep(self) -> None:
         """Remove what is used and make what is missing, until the pool closes."""
         while True:
             with self._changed:
-                while not (self._closing or self._missing or self._spent):
+                while not (self._closed or self._due() or self._spent):
                     self._changed.wait()
-                if self._closing:
+                if self._closed:
                     return
                 spent = self._spent.popleft() if self._spent else None
-                makes = bool(self._missing)
+                makes = self._due()
+                self._missing -= makes
             if makes:
                 self._make()
             if spent:
                 spent.end()
+
+    def _due(self) -> bool:
+        """Tell whether another one is to be made now.
+
+        It would take processor time from what runs, which is mostly short: while many are ready,
+        it is made afterwards.
+        """
+        many = len(self._ready) > self._size // 2
+        return self._missing > (self._in_use if many else 0)
 
     def _make(self) -> None:
         try:
@@ -212,16 +235,22 @@ class Pool:
         except Error as error:
             with self._changed:
                 self._failure = error
-                self._missing, self._given_up = 0, self._missing
+                self._given_up += self._missing + 1
+                self._missing = 0
                 self._changed.notify_all()
             return
         with self._changed:
             self._ready.append(made)
-            self._missing -= 1
             self._changed.notify_all()
 
     def _made(self) -> Running:
-        return started(self._engine.connections, self._asked, self._engine.images.pull)
+        sandbox = started(self._engine.connections, self._asked, self._engine.images.pull)
+        try:
+            sandbox.expect_exec()
+        except BaseException:
+            sandbox.end()
+            raise
+        return sandbox
 
     def _close_engine(self) -> None:
         if self._closes:

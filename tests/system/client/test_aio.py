@@ -100,6 +100,14 @@ async def test_the_end_of_the_statement_is_the_end_of_the_container(engine: Runn
 
 
 @asynchronous
+async def test_the_time_counts_when_nobody_waits(engine: RunningEngine) -> None:
+    async with at(engine) as api, api.run("busybox", ["sleep", "60"], timeout=0.3) as c:
+        await asyncio.to_thread(eventually, lambda: left(engine), lambda found: not found)
+        with pytest.raises(casemate.Timeout):
+            await c.wait()
+
+
+@asynchronous
 async def test_containers_images_and_files(engine: RunningEngine) -> None:
     async with at(engine) as api:
         assert [image.tags for image in await api.images.list()] == [("busybox:latest",)]

@@ -88,7 +88,7 @@ def test_a_pool_that_can_go_on_no_more_says_why(api: Engine) -> None:
                 assert pool.run(["true"]).ok
                 raise FailedPrecondition("it goes on")
     api.images.remove("127.0.0.1:1/gone:1")
-    with pytest.raises(FailedPrecondition, match="the pool is closed"):
+    with pytest.raises(FailedPrecondition, match="the pool is not open"):
         pool.run(["true"])
     with pytest.raises(NotFound):
         api.images.get("127.0.0.1:1/gone:1")

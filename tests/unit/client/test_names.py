@@ -64,7 +64,17 @@ PAIRS = [
 #: The steps of a run, of which the event loop's face is made; and what only one of them needs.
 STEPS = {
     *("ask_for_end", "start_exec", "watch", "unwatch", "condemn", "read", "status"),
-    *("begin", "conclude", "give_back", "job", "take", "start", "prepare", "connections"),
+    *(
+        "expect_exec",
+        "begin",
+        "conclude",
+        "give_back",
+        "job",
+        "take",
+        "start",
+        "prepare",
+        "connections",
+    ),
     *("blocking", "threads", "end"),
 }
 
