@@ -158,7 +158,12 @@ class Pool:
     def take(self) -> Running:
         """Return a sandbox that nobody has used, and have another one made."""
         with self._changed:
-            while not self._ready:
+            while not self._ready or self._ready[0].lost:
+                if self._ready:
+                    self._spent.append(self._ready.popleft())
+                    self._missing += 1
+                    self._changed.notify_all()
+                    continue
                 if self._closed:
                     raise FailedPrecondition("cannot run: the pool is not open")
                 if self._failure:

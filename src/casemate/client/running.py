@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -61,6 +62,13 @@ class Running(Container):
                 self._conclude()
             assert self._result
             return concluded(self.process, self.limits, self._result)
+
+    @property
+    def lost(self) -> bool:
+        """It has ended, or nobody can reach it any more."""
+        poll = select.poll()
+        poll.register(self.process.sock, 0)  # a hang-up is always told
+        return self.process.output.ended or bool(poll.poll(0))
 
     def watch(self) -> None:
         """Have the container killed when its time is over, whatever the caller does meanwhile."""

@@ -9,6 +9,7 @@ import pytest
 import casemate
 from casemate import Engine, Pool
 from casemate.errors import FailedPrecondition, InvalidArgument, NotFound
+from support.engine import eventually
 
 pytestmark = pytest.mark.root
 
@@ -63,6 +64,14 @@ def test_what_takes_too_long_or_says_too_much_is_killed_and_replaced(api: Engine
             pool.run(["yes"], output_limit="64k")
         with pytest.raises(casemate.Failed):
             pool.run(["false"], check=True)
+        assert pool.run(["echo", "well"]).text == "well\n"
+
+
+def test_a_sandbox_that_somebody_else_has_ended_is_not_used(api: Engine) -> None:
+    with Pool("busybox", 1, engine=api) as pool:
+        (container,) = api.containers.list()
+        container.kill()
+        eventually(lambda: api.containers.list(all=True), lambda found: not found)
         assert pool.run(["echo", "well"]).text == "well\n"
 
 

@@ -66,6 +66,7 @@ STEPS = {
     *("ask_for_end", "start_exec", "watch", "unwatch", "condemn", "read", "status"),
     *(
         "expect_exec",
+        "lost",
         "begin",
         "conclude",
         "give_back",
