@@ -67,7 +67,7 @@ async def _create(call: Call) -> Response:
     if found:
         refuse_unknown(found, CreateRequest)
     query, owned = call.request.query, call.request.flag("casemate-owner")
-    work = create.create(call.engine, asked, query.get("name", ""), platform_of(call))
+    work = create.create(call.engine, asked, query.get("name", ""), platform_of(call), owned=owned)
     created = await call.engine.to_the_end(_expecting(call.engine, work) if owned else work)
     return reply({"Id": created.record.id, "Warnings": list(created.warnings)}, 201)
 

@@ -12,7 +12,7 @@ from casemate.engine.engine import Engine
 from casemate.supervise import protocol
 
 #: How long the client takes at most between a container's creation and the attachment to it.
-_PATIENCE_S = 10.0
+_PATIENCE_S = 5.0
 
 
 async def expect_owner(engine: Engine, id_: str) -> None:

@@ -6,6 +6,8 @@ import asyncio
 import os
 from typing import NamedTuple
 
+import msgspec
+
 from casemate.engine import (
     logoptions,
     merge,
@@ -43,13 +45,20 @@ class Created(NamedTuple):
 
 
 async def create(
-    engine: Engine, request: CreateRequest, name: str = "", platform: Platform | None = None
+    engine: Engine,
+    request: CreateRequest,
+    name: str = "",
+    platform: Platform | None = None,
+    *,
+    owned: bool = False,
 ) -> Created:
-    """Create a container as ``request`` says.
+    """Create a container as ``request`` says; one that is ``owned`` does not outlive its owner.
 
     Raises NotFound for an image that is not here, or here for another platform than ``platform``.
     """
     record = describe(engine, request, name, platform)
+    fixed = msgspec.structs.replace(record.fixed, owned=owned)
+    record = msgspec.structs.replace(record, fixed=fixed)
     engine.making[record.id] = record
     try:
         engine.rooms.refill(soon=True)  # a start usually follows: a room can be ready by then

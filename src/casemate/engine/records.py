@@ -59,7 +59,8 @@ class Fixed(msgspec.Struct, frozen=True):
     """What does not change once the container is created, but for what an update changes.
 
     ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
-    ``first_id`` is what root in its user namespace is on the host, 0 without one.
+    ``first_id`` is what root in its user namespace is on the host, 0 without one. What is ``owned``
+    does not outlive its owner: ``claims`` sees to that until it has started, then its supervisor.
     """
 
     config: Config
@@ -71,6 +72,7 @@ class Fixed(msgspec.Struct, frozen=True):
     mounts: tuple[MountPoint, ...] = ()
     platform: str = "linux"
     first_id: int = 0
+    owned: bool = False
 
 
 class State(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import logging
 import os
 
 from casemate.content import collect
-from casemate.engine import life, policy, run, update
+from casemate.engine import claims, life, policy, run, update
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.live import Live
@@ -46,6 +46,9 @@ async def recover(engine: Engine) -> None:
     engine.recovered.set()
     for record in wanted:
         engine.background(life.begin_with_engine(engine, record))
+    for record in engine.records.all():
+        if record.fixed.owned and record.state.status == "created":
+            engine.background(claims.expect_owner(engine, record.id))
 
 
 async def _recover_one(engine: Engine, record: Record, *, restarted: bool) -> None:
