@@ -57,10 +57,10 @@ class First:
     def __init__(self, connections: Connections, request: Request) -> None:
         """Create, attach and start it. Raises the Error of the engine; then nothing is left."""
         self._connections = connections
+        self._wait: Reply | None = None
         self.output = Output(request.limit_bytes)
         body = request.body | {"HostConfig": request.body["HostConfig"] | {"AutoRemove": True}}
         self.id = ""
-        self._wait: Reply | None = None
         try:
             path = path_of("containers", "create", name=request.name, **_OWNER)
             self.id = str(connections.call("POST", path, body)["Id"])
@@ -111,6 +111,10 @@ class First:
             self.sock.close()
         if self._wait:
             self._wait.detach()[0].close()
+
+    def __del__(self) -> None:
+        # An interrupt between two lines can leave nobody who knows of it.
+        self.close()
 
     def discard(self) -> None:
         """Let go of it, and have it removed."""

@@ -20,10 +20,12 @@ def made(work: Callable[[], T], undo: Callable[[T], object]) -> T:
         return work()
     future: Future[T] = Future()
     thread = threading.Thread(target=_run, args=(work, future), name="casemate-run", daemon=True)
-    thread.start()
     try:
+        thread.start()
         return future.result()
     except BaseException:
+        if thread.ident is None:
+            raise
         thread.join()
         if future.exception() is None:
             undo(future.result())
