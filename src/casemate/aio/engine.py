@@ -12,10 +12,9 @@ from casemate.aio.container import Container
 from casemate.aio.run import Run
 from casemate.aio.threads import Threads
 from casemate.client import engine
-from casemate.client.container import OUTPUT_LIMIT_BYTES
 from casemate.client.images import Image
-from casemate.client.options import Options
-from casemate.client.run import asked, started
+from casemate.client.options import Options, RunOptions
+from casemate.client.run import Asked, asked, started
 from casemate.hosting import host as blocking_host
 
 
@@ -124,42 +123,20 @@ class Engine:
         image: str,
         command: Sequence[str] | None = None,
         *,
-        timeout: float | str | None = None,
         check: bool = False,
-        input: bytes | None = None,
-        stdin: bool = False,
-        output_limit: int | str = OUTPUT_LIMIT_BYTES,
-        **options: Unpack[Options],
+        **options: Unpack[RunOptions],
     ) -> Run:
         """Return a container to be, as ``casemate.Engine().run`` starts one.
 
         It is started when it is awaited, or by the ``async with`` statement.
         """
-        return self.prepare(
-            lambda: None,
-            image,
-            command,
-            options,
-            check=check,
-            timeout=timeout,
-            input=input,
-            stdin=stdin,
-            output_limit=output_limit,
-        )
+        return self.prepare(asked(image, command, **options), check=check)
 
     def prepare(
-        self,
-        close: Callable[[], None],
-        image: str,
-        command: Sequence[str] | None,
-        options: Options,
-        *,
-        check: bool,
-        **limits: Any,
+        self, found: Asked, *, check: bool, close: Callable[[], None] = lambda: None
     ) -> Run:
         """Return what ``run`` was asked for; ``close`` is called at its end."""
         own = self.blocking
-        found = asked(image, command, options, **limits)
         return Run(
             self.threads,
             lambda: started(own.connections, found, own.images.pull),
@@ -172,26 +149,13 @@ def run(
     image: str,
     command: Sequence[str] | None = None,
     *,
-    timeout: float | str | None = None,
     check: bool = False,
-    input: bytes | None = None,
-    stdin: bool = False,
-    output_limit: int | str = OUTPUT_LIMIT_BYTES,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> Run:
     """Return a container to be in the user's own engine, as ``Engine().run`` does."""
+    found = asked(image, command, **options)
     own = Engine()
-    return own.prepare(
-        own.close,
-        image,
-        command,
-        options,
-        check=check,
-        timeout=timeout,
-        input=input,
-        stdin=stdin,
-        output_limit=output_limit,
-    )
+    return own.prepare(found, check=check, close=own.close)
 
 
 @asynccontextmanager

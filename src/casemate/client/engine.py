@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from casemate.client.connections import Connections
-from casemate.client.container import OUTPUT_LIMIT_BYTES
 from casemate.client.containers import Containers
 from casemate.client.images import Images
-from casemate.client.options import Options
+from casemate.client.options import RunOptions
 from casemate.client.place import locate
-from casemate.client.run import Run, asked, started
+from casemate.client.run import Asked, Run, asked, started
 
 
 class Engine:
@@ -57,47 +56,20 @@ class Engine:
         image: str,
         command: Sequence[str] | None = None,
         *,
-        timeout: float | str | None = None,
         check: bool = False,
-        input: bytes | None = None,
-        stdin: bool = False,
-        output_limit: int | str = OUTPUT_LIMIT_BYTES,
-        **options: Unpack[Options],
+        **options: Unpack[RunOptions],
     ) -> Run:
         """Start a container of ``image``, which is pulled when it is missing.
 
         Wait for its result, or use it in a ``with`` statement; ``check=True`` waits at once and
-        raises Failed unless it ends with 0. After ``timeout`` seconds, or when it has written more
-        than ``output_limit`` that nobody has read, the container is killed, and who waits gets
-        Timeout or OutputLimit. ``input`` is all that the program can read; with ``stdin`` it is
-        what the ``with`` statement's container is given. Raises InvalidArgument for an argument
-        that breaks a rule, and the Error of the engine.
+        raises Failed unless it ends with 0. Raises InvalidArgument for an argument that breaks a
+        rule, and the Error of the engine.
         """
-        return self.start(
-            lambda: None,
-            image,
-            command,
-            options,
-            check=check,
-            timeout=timeout,
-            input=input,
-            stdin=stdin,
-            output_limit=output_limit,
-        )
+        return self.start(asked(image, command, **options), check=check)
 
-    def start(
-        self,
-        close: Callable[[], None],
-        image: str,
-        command: Sequence[str] | None,
-        options: Options,
-        *,
-        check: bool,
-        **limits: Any,
-    ) -> Run:
+    def start(self, found: Asked, *, check: bool, close: Callable[[], None] = lambda: None) -> Run:
         """Start what ``run`` was asked for; ``close`` is called at its end."""
         try:
-            found = asked(image, command, options, **limits)
             run = Run(started(self.connections, found, self.images.pull), close)
         except BaseException:
             close()
@@ -111,23 +83,10 @@ def run(
     image: str,
     command: Sequence[str] | None = None,
     *,
-    timeout: float | str | None = None,
     check: bool = False,
-    input: bytes | None = None,
-    stdin: bool = False,
-    output_limit: int | str = OUTPUT_LIMIT_BYTES,
-    **options: Unpack[Options],
+    **options: Unpack[RunOptions],
 ) -> Run:
     """Start a container in the user's own engine, as ``Engine().run`` does."""
+    found = asked(image, command, **options)
     engine = Engine()
-    return engine.start(
-        engine.close,
-        image,
-        command,
-        options,
-        check=check,
-        timeout=timeout,
-        input=input,
-        stdin=stdin,
-        output_limit=output_limit,
-    )
+    return engine.start(found, check=check, close=engine.close)

@@ -61,6 +61,21 @@ class Options(TypedDict, total=False):
     extra_hosts: Sequence[str]
 
 
+class RunOptions(Options, total=False):
+    """What may be said of a run of a container besides.
+
+    After ``timeout`` seconds, or when it has written more than ``output_limit`` (64 MiB) that
+    nobody has read, the container is killed, and who waits gets Timeout or OutputLimit. ``input``
+    is all that the program can read; with ``stdin`` it is what the ``with`` statement's container
+    is given.
+    """
+
+    timeout: float | str | None
+    input: bytes | None
+    stdin: bool
+    output_limit: int | str
+
+
 class _Field(NamedTuple):
     name: str
     read: Callable[[str, Any], Any]

@@ -15,7 +15,7 @@ from casemate.client.container import OUTPUT_LIMIT_BYTES, Container, ExecOptions
 from casemate.client.engine import Engine
 from casemate.client.options import Options
 from casemate.client.result import Result
-from casemate.client.run import Asked, asked, started
+from casemate.client.run import asked, started
 from casemate.client.running import Running
 from casemate.client.talk import Limits, Sender, talk
 from casemate.errors import Error, FailedPrecondition, NotFound
@@ -61,7 +61,7 @@ class Pool:
         if "name" in options:
             raise values.refusal("name", options["name"], "left out: each sandbox has its own")
         options.setdefault("isolation", "sandbox")
-        self._asked = _asked(image, idle, options)
+        self._asked = asked(image, idle, **options)
         self._engine = engine or Engine()
         self._closes = engine is None
         self._ready: deque[Running] = deque()
@@ -260,9 +260,3 @@ class Pool:
     def _close_engine(self) -> None:
         if self._closes:
             self._engine.close()
-
-
-def _asked(image: str, idle: Sequence[str], options: Options) -> Asked:
-    return asked(
-        image, idle, options, timeout=None, input=None, stdin=False, output_limit=OUTPUT_LIMIT_BYTES
-    )

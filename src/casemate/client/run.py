@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 from casemate.client import values
 from casemate.client.attached import First, Request
 from casemate.client.connections import Connections
-from casemate.client.options import body_of
+from casemate.client.container import OUTPUT_LIMIT_BYTES
+from casemate.client.options import Options, body_of
 from casemate.client.result import Result
 from casemate.client.running import Running
 from casemate.client.talk import Limits
@@ -29,12 +30,12 @@ class Asked(NamedTuple):
 def asked(
     image: str,
     command: Sequence[str] | None,
-    options: Mapping[str, Any],
     *,
-    timeout: float | str | None,
-    input: bytes | None,
-    stdin: bool,
-    output_limit: int | str,
+    timeout: float | str | None = None,
+    input: bytes | None = None,
+    stdin: bool = False,
+    output_limit: int | str = OUTPUT_LIMIT_BYTES,
+    **options: Unpack[Options],
 ) -> Asked:
     """Return what was asked for. Raises InvalidArgument, which names the argument."""
     if stdin and input is not None:

@@ -55,7 +55,7 @@ def make_bundle(
         spec=spec,
         root=root._replace(volatile=volatile),
         seccomp=engine.filter(spec.linux.seccomp),
-        landlock=rules(engine, record, spec, sources),
+        landlock=rules(engine, record, spec, sources) if restricted(engine, record) else None,
         stdio=_stdio(record, identity),
         init=bool(record.fixed.host.init),
         directories=sources,
@@ -106,16 +106,18 @@ def _files(engine: Engine, record: Record, shared: Peers) -> tuple[Mount, ...]:
     )
 
 
+def restricted(engine: Engine, record: Record) -> bool:
+    """Tell whether Landlock is asked for, by an option or by the profile."""
+    asked = security.parse(record.fixed.host.security_opt).landlock
+    profile = translate.profile_of(record.fixed.host, engine.machine)
+    return profile.landlock if asked is None else asked
+
+
 def rules(
     engine: Engine, record: Record, spec: RuntimeSpec, directories: Mapping[str, bool]
 ) -> Ruleset | None:
-    """Return Landlock's rules for the container; None when they are not asked for or not there."""
-    host, config = record.fixed.host, record.fixed.config
-    profile = translate.profile_of(host, engine.machine)
-    asked = security.parse(host.security_opt).landlock
-    if not (profile.landlock if asked is None else asked):
-        return None
-    network = sharing.network(host, config) != "none"
+    """Return Landlock's rules for the container; None where the kernel has no Landlock."""
+    network = sharing.network(record.fixed.host, record.fixed.config) != "none"
     version = engine.machine.landlock
     return landlock.rules(spec, directories, network=network, version=version)
 

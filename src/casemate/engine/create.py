@@ -148,11 +148,27 @@ def _check(engine: Engine, record: Record) -> None:
     config, host = record.fixed.config, record.fixed.host
     translate.options(record, Identity(), engine.machine, surroundings=Surroundings())
     logoptions.parse(host.log_config)
+    _check_volumes(record)
     _check_parent(engine, host.cgroup_parent)
     networking.check(host, config)
     policy.check(host)
     if config.stop_signal:
         signal_number(config.stop_signal)
+
+
+def _check_volumes(record: Record) -> None:
+    """Refuse a volume in a root that is asked to be read-only: it is a directory of that root.
+
+    That of a sandbox is read-only by its profile, which promises no place (docs/isolation.md).
+    """
+    if not record.fixed.host.readonly_rootfs:
+        return
+    mounted = {point.destination for point in record.fixed.mounts}
+    for volume in sorted(set(record.fixed.config.volumes or ()) - mounted):
+        raise Unsupported(
+            f"a volume below a read-only root is not supported yet: {volume[:200]}",
+            hint=f"--tmpfs {volume[:200]} makes a place that can be written",
+        )
 
 
 def _check_parent(engine: Engine, path: str) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from casemate.engine import attach as attaching
 from casemate.engine import peers, sharing, states, translate
-from casemate.engine.bundle import rules
+from casemate.engine.bundle import restricted, rules
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.live import Exec, ExecConfig, Live
@@ -176,7 +176,7 @@ def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: 
         process=make_process(options, profile),
         namespaces=frozenset({*shared.own, *shared.peers}),
         seccomp=engine.filter(options.seccomp),
-        landlock=None if config.privileged else _rules(engine, record, options),
+        landlock=_rules(engine, record, options) if _restricted(engine, record, config) else None,
         stdio=Stdio(
             tty=config.tty,
             stdin=config.attach_stdin and attached,
@@ -186,6 +186,10 @@ def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: 
         ),
     )
     return executions.plan(execution)._replace(outside=attach_steps(cgroup))
+
+
+def _restricted(engine: Engine, record: Record, config: ExecConfig) -> bool:
+    return not config.privileged and restricted(engine, record)
 
 
 def _rules(engine: Engine, record: Record, options: Options) -> Ruleset | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from casemate.engine import bundle, rootfs
+from casemate.engine import bundle, rootfs, translate
 from casemate.engine.engine import Engine
 from casemate.engine.records import MountPoint, Record
 from casemate.errors import (
@@ -155,7 +155,7 @@ def _mounted(
         opened = inroot.open_root(f"{place}/root")
         for point in points:
             _attach(opened, point, record)
-        if record.fixed.host.readonly_rootfs or not writable:
+        if not writable or translate.readonly_root(record.fixed.host, engine.machine):
             mount.set_attributes(opened, mount.MOUNT_ATTR_RDONLY)
         return opened
     except OSError as error:

@@ -15,13 +15,13 @@ from casemate.errors import Error, Unavailable
 from casemate.linux.cgroups import cgroup as cgroups
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.linux.cgroups.hierarchies import Hierarchies
+from casemate.runtime.namespaces.clone import CLONE_FLAGS
 from casemate.runtime.plan import Plan
 from casemate.runtime.steps import Step, step
 from casemate.supervise.program import Program
 from casemate.supervise.shim import Shim
 
 _LATER_S = 0.02
-_CLONE_NEWNET = 0x40000000  # linux/sched.h
 
 
 class Room(NamedTuple):
@@ -133,7 +133,7 @@ class Rooms:
             # The kernel makes the namespaces while the cgroup is made here.
             cgroup.create()
             await shim.ready
-            if plan.namespaces & _CLONE_NEWNET and not shim.has_network:
+            if plan.namespaces & CLONE_FLAGS["network"] and not shim.has_network:
                 raise Unavailable("cannot take over a room's network: too many open files")
             await shim.prepare(attached(plan, cgroup).ahead_file())
         except BaseException:

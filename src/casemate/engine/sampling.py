@@ -90,11 +90,6 @@ class Sampling:
         finally:
             del self._feeds[id_]
 
-    @property
-    def followed_now(self) -> int:
-        """How many containers are followed."""
-        return len(self._feeds)
-
     def close(self) -> None:
         """Stop looking."""
         for task in self._tasks:

@@ -54,6 +54,12 @@ class Surroundings(NamedTuple):
     joined: tuple[tuple[str, str], ...] = ()
 
 
+def readonly_root(host: HostConfig, machine: Machine) -> bool:
+    """Tell whether the root is read-only, by an option or by the profile."""
+    asked = host.readonly_rootfs or security.parse(host.security_opt).read_only
+    return profile_of(host, machine).readonly_root if asked is None else asked
+
+
 def options(
     record: Record, identity: Identity, machine: Machine, *, surroundings: Surroundings
 ) -> Options:
@@ -80,7 +86,7 @@ def options(
         capabilities=names,
         seccomp=_seccomp(asked.seccomp, profile.seccomp, names, machine),
         no_new_privileges=asked.no_new_privileges,
-        readonly_root=host.readonly_rootfs or asked.read_only,
+        readonly_root=readonly_root(host, machine),
         masked_paths=_paths(host.masked_paths, host.privileged),
         readonly_paths=_paths(host.readonly_paths, host.privileged),
         devices=tuple(_device(d) for d in host.devices or ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from casemate.errors import InvalidArgument
@@ -177,4 +177,3 @@ class Request:
 
 
 Handler = Callable[[Request], Awaitable[Response | None]]
-Json = dict[str, Any]

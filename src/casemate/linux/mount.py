@@ -59,8 +59,8 @@ _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000  # linux/sched.h
 _CLOEXEC = 1  # FSOPEN_CLOEXEC and FSMOUNT_CLOEXEC
 _MOVE_F_EMPTY_PATH = 0x4
 _MOVE_T_EMPTY_PATH = 0x40
-_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_SET_FD = 0, 1, 5
-_FSCONFIG_CREATE, _FSCONFIG_RECONFIGURE = 6, 7
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING = 0, 1
+_FSCONFIG_CREATE = 6
 
 #: Longest value that fsconfig takes as a string, in bytes (fs/fsopen.c).
 STRING_MAX_BYTES = 255
@@ -119,31 +119,21 @@ def set_string(context: int, key: str, value: str) -> None:
     raw = encoded(value) or b""
     if len(raw) > STRING_MAX_BYTES:
         raise OSError(errno.EINVAL, f"fsconfig: longer than {STRING_MAX_BYTES} bytes", value)
-    _configure(context, _FSCONFIG_SET_STRING, key, raw, 0)
+    _configure(context, _FSCONFIG_SET_STRING, key, raw)
 
 
 def set_flag(context: int, key: str) -> None:
     """Set an option that has no value, such as ``ro``."""
-    _configure(context, _FSCONFIG_SET_FLAG, key, None, 0)
-
-
-def set_descriptor(context: int, key: str, descriptor: int) -> None:
-    """Set an option to an open file."""
-    _configure(context, _FSCONFIG_SET_FD, key, None, descriptor)
+    _configure(context, _FSCONFIG_SET_FLAG, key, None)
 
 
 def create(context: int) -> None:
     """Make the superblock from the options set so far."""
-    _configure(context, _FSCONFIG_CREATE, None, None, 0)
+    _configure(context, _FSCONFIG_CREATE, None, None)
 
 
-def reconfigure(context: int) -> None:
-    """Change the superblock to the options set so far."""
-    _configure(context, _FSCONFIG_RECONFIGURE, None, None, 0)
-
-
-def _configure(context: int, command: int, key: str | None, value: bytes | None, aux: int) -> None:
-    result = libc.syscall(SYS_FSCONFIG, context, command, encoded(key), value, aux)
+def _configure(context: int, command: int, key: str | None, value: bytes | None) -> None:
+    result = libc.syscall(SYS_FSCONFIG, context, command, encoded(key), value, 0)
     if result >= 0:
         return
     code = ctypes.get_errno()

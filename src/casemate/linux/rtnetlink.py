@@ -41,8 +41,8 @@ _ETHTOOL_GLINK = 0xA  # linux/ethtool.h
 LOOPBACK = 1  # the index of lo in every namespace
 
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK = 16, 17, 18, 19
-_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
-_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
+_RTM_NEWADDR, _RTM_GETADDR = 20, 22
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER = 1, 3, 4, 5, 10
 _IFLA_PROTINFO, _IFLA_LINKINFO, _IFLA_NET_NS_PID = 12, 18, 19
@@ -288,12 +288,6 @@ def add_address(index: int, interface: Interface) -> Message:
     return Message(_RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, what)
 
 
-def delete_address(index: int, interface: Interface) -> Message:
-    """Take an address away from the interface."""
-    body = _address_header(index, interface) + attribute(_IFA_LOCAL, interface.ip.packed)
-    return Message(_RTM_DELADDR, 0, body, f"remove address {interface} from interface {index}")
-
-
 def addresses(netlink: Socket) -> list[InterfaceAddress]:
     """Return the addresses of all interfaces."""
     body = _ADDRESS.pack(0, 0, 0, 0, 0)
@@ -308,12 +302,6 @@ def add_route(index: int, destination: Network, gateway: Address | None = None) 
     body = _route_body(index, destination, gateway)
     what = f"add the route to {destination} over {gateway or f'interface {index}'}"
     return Message(_RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, what)
-
-
-def delete_route(index: int, destination: Network, gateway: Address | None = None) -> Message:
-    """Remove a route that ``add_route`` made."""
-    body = _route_body(index, destination, gateway)
-    return Message(_RTM_DELROUTE, 0, body, f"remove the route to {destination}")
 
 
 def routes(netlink: Socket) -> list[Route]:

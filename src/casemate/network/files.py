@@ -14,7 +14,6 @@ from casemate.errors import InvalidArgument
 from casemate.network.model import Address, parse_address
 
 HOST_GATEWAY = "host-gateway"
-SYSTEMD_RESOLV_CONF = "/run/systemd/resolve/resolv.conf"
 
 _LABEL = r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")

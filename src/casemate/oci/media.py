@@ -52,8 +52,3 @@ def layer_compression(media_type: str) -> Compression:
         return _LAYERS[media_type]
     except KeyError:
         raise Unsupported(f"unsupported layer media type {media_type[:160]!r}") from None
-
-
-def oci_layer(compression: Compression) -> str:
-    """Return the OCI media type of a layer with ``compression``."""
-    return {"none": OCI_LAYER, "gzip": OCI_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}[compression]

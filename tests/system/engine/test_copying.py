@@ -86,6 +86,15 @@ def test_what_is_read_only_stays_so(engine: RunningEngine, state: str, tmp_path:
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.parametrize("state", ["created", "running"])
+def test_a_root_that_is_read_only_by_its_profile_stays_so(
+    engine: RunningEngine, state: str
+) -> None:
+    id_ = container(engine, state, Isolation="sandbox")
+    with pytest.raises(InvalidArgument, match="container rootfs is marked read-only"):
+        put(engine, id_, tar({"x": b""}), "/etc")
+
+
 def test_the_kernels_own_file_systems_are_left_alone(engine: RunningEngine) -> None:
     id_ = container(engine, "running", Privileged=True)
     for path in ("/proc", "/proc/sys", "/sys", "/dev/pts"):

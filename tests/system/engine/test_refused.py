@@ -129,3 +129,22 @@ def test_inspect_gives_back_what_was_asked(engine: RunningEngine) -> None:
 def test_members_of_config_of_a_wrong_type_are_an_error(engine: RunningEngine, field: str) -> None:
     with pytest.raises((InvalidArgument, Unsupported)):
         engine.client.post("/containers/create", {"Image": "busybox", field: 3.5})
+
+
+@pytest.mark.parametrize("tmpfs", [{}, {"/data": ""}])
+def test_a_volume_in_a_read_only_root_needs_a_place(
+    engine: RunningEngine, tmpfs: dict[str, str]
+) -> None:
+    body = {
+        "Image": "busybox",
+        "Cmd": ["touch", "/data/x"],
+        "Volumes": {"/data": {}},
+        "HostConfig": {"ReadonlyRootfs": True, "Tmpfs": tmpfs},
+    }
+    if not tmpfs:
+        with pytest.raises(Unsupported, match="below a read-only root is not supported yet: /data"):
+            engine.client.post("/containers/create", body)
+        return
+    id_ = engine.client.post("/containers/create", body)["Id"]
+    engine.start_container(id_)
+    assert engine.wait(id_) == 0
