@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from architecture.sources import C_FILES, MODULES, ROOT, TESTS, named, tree
+from architecture.sources import C_FILES, MODULES, TESTS, named, tree
 
 FILE_LINES = 500
 FUNCTION_LINES = {"src": 50, "tests": 80}
-#: Longer than that since before this was tested: to be divided, not to grow.
-TO_BE_DIVIDED = {
-    "tests/system/test_cgroups.py": 520,
-}
 POSITIONAL = 6
 COLUMNS = {".py": 100, ".c": 112, ".h": 112}  # with the kernel's tabs of eight
 #: What a checker is told at the end of a line does not count, and an address cannot be broken.
@@ -56,16 +52,10 @@ def spanned(node: ast.expr | ast.stmt) -> set[int]:
 @pytest.mark.parametrize("path", [*MODULES, *TESTS, *C_FILES], ids=named)
 def test_a_file_is_not_long(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= TO_BE_DIVIDED.get(named(path), FILE_LINES)
+    assert len(lines) <= FILE_LINES
     widths = [len(PRAGMA.sub("", line).expandtabs()) * (not URL.search(line)) for line in lines]
     wide = [n for n, width in enumerate(widths, 1) if width > COLUMNS[path.suffix]]
     assert not wide, f"lines {wide} are too wide"
-
-
-def test_what_was_divided_is_forgotten() -> None:
-    for name in TO_BE_DIVIDED:
-        path = ROOT / name
-        assert path.exists() and len(path.read_text().splitlines()) > FILE_LINES, name
 
 
 @pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=named)

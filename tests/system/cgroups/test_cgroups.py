@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,17 +16,25 @@ from casemate.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    PermissionDenied,
     Unavailable,
     Unsupported,
 )
-from casemate.linux.cgroups import cgroup, layout
+from casemate.linux.cgroups import cgroup
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.linux.cgroups.place import Place
-from casemate.linux.cgroups.values import DeviceRule, Limits
-from casemate.oci.runtime import Resources
-from casemate.walls import devices, resources
+from casemate.linux.cgroups.values import Limits
+from support.cgroups import (
+    BASE,
+    SPIN,
+    WAIT,
+    eventually,
+    exists,
+    needs,
+    output,
+    running,
+    started,
+)
 
 pytestmark = [
     pytest.mark.root,
@@ -39,96 +43,6 @@ pytestmark = [
 
 MIB = 1 << 20
 PAGE = os.sysconf("SC_PAGE_SIZE")
-BASE = f"casemate-test-{os.getpid()}-x"
-CONTAINER_RULES = resources.limits(Resources(devices=devices.RULES)).devices
-
-
-@pytest.fixture(params=["mounted", "v1", "v2"])
-def hierarchies(request: pytest.FixtureRequest) -> Iterator[Hierarchies]:
-    found = layout.detect()
-    if request.param != "mounted":
-        if found.mode != "hybrid":
-            pytest.skip(f"this machine has {found.mode} alone, tested as mounted")
-        version = int(request.param[1])
-        chosen = tuple(h for h in found.hierarchies if h.version == version)
-        found = found._replace(hierarchies=chosen)
-    opened = Hierarchies(found)
-    try:
-        yield opened
-    finally:
-        top = cgroup.at(opened, BASE)
-        with contextlib.suppress(NotFound):
-            top.kill()
-        top.delete()
-        opened.close()
-
-
-@pytest.fixture
-def group(hierarchies: Hierarchies) -> Cgroup:
-    made = cgroup.at(hierarchies, f"{BASE}/room")
-    made.create()
-    return made
-
-
-def needs(group: Cgroup, *controllers: str) -> None:
-    missing = set(controllers) - group.hierarchies.features().controllers
-    if missing:
-        pytest.skip(f"no controller {', '.join(sorted(missing))} here")
-
-
-def attach(group: Cgroup, pid: int) -> None:
-    for path in group.procs_paths():
-        with open(path, "w", encoding="ascii") as file:
-            file.write(str(pid))
-
-
-@contextlib.contextmanager
-def running(group: Cgroup, code: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run Python code in the cgroup; it starts when it is in, and is gone afterwards."""
-    process = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", f"import os, sys; sys.stdin.read(1)\n{code}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdin and process.stdout
-    try:
-        attach(group, process.pid)
-        process.stdin.write(b"x")
-        process.stdin.flush()
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.wait()
-        process.stdin.close()
-        process.stdout.close()
-
-
-def output(group: Cgroup, code: str) -> bytes:
-    with running(group, code) as process:
-        assert process.stdout
-        return process.stdout.read()
-
-
-def started(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the line with which the code says that it got so far."""
-    assert process.stdout
-    assert process.stdout.readline() == b"on\n"
-
-
-def eventually(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
-WAIT = "print('on', flush=True); import signal; signal.pause()"
-SPIN = "print('on', flush=True)\nwhile True: pass"
-
-
-def exists(group: Cgroup) -> list[bool]:
-    return [os.path.exists(path) for path in group.procs_paths()]
 
 
 def test_a_cgroup_is_made_in_every_hierarchy_and_removed(group: Cgroup) -> None:
@@ -415,54 +329,6 @@ def test_removing_takes_what_a_container_made_below(group: Cgroup) -> None:
         os.mkdir(f"{group.path}/other", dir_fd=held.fd)
     group.delete()
     assert not any(exists(group))
-
-
-def test_only_the_devices_of_the_rules_open(group: Cgroup) -> None:
-    group.apply(Limits(devices=CONTAINER_RULES))
-    group.apply(Limits(devices=CONTAINER_RULES))
-    code = """
-import stat
-def tried(path):
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY))
-        return 0
-    except OSError as error:
-        return error.errno
-def made(kind, major, minor):
-    path = '/tmp/casemate-device-%d' % os.getpid()
-    try:
-        os.mknod(path, kind | 0o600, os.makedev(major, minor))
-        error = tried(path)
-        os.unlink(path)
-        return error
-    except OSError as error:
-        return -error.errno
-print(tried('/dev/null'), tried('/dev/zero'), made(stat.S_IFCHR, 1, 7),
-      made(stat.S_IFCHR, 1, 1), made(stat.S_IFBLK, 7, 0), made(stat.S_IFCHR, 10, 229))
-"""
-    denied = errno.EPERM
-    assert output(group, code).split() == [b"%d" % n for n in (0, 0, 0, denied, denied, denied)]
-    group.apply(Limits(devices=(DeviceRule(False), DeviceRule(True, "c", 1, 3, "rw"))))
-    expected = (0, denied, -denied, -denied, -denied, -denied)
-    assert output(group, code).split() == [b"%d" % n for n in expected]
-    group.apply(Limits(devices=(DeviceRule(True),)))
-    assert output(group, code).split()[:3] == [b"0", b"0", b"0"]
-
-
-def test_the_cgroup_above_keeps_its_say_about_devices(hierarchies: Hierarchies) -> None:
-    above = cgroup.at(hierarchies, BASE)
-    above.create()
-    above.apply(Limits(devices=(DeviceRule(False), DeviceRule(True, "c", 1, 3))))
-    below = cgroup.at(hierarchies, f"{BASE}/room")
-    below.create()
-    if hierarchies.find("devices", ""):
-        with pytest.raises(PermissionDenied, match=r"cannot set devices\.allow of cgroup"):
-            below.apply(Limits(devices=(DeviceRule(True),)))
-    else:
-        below.apply(Limits(devices=(DeviceRule(True),)))
-    code = "os.open('/dev/null', os.O_RDONLY); os.open('/dev/zero', os.O_RDONLY); print('open')"
-    with running(below, code) as process:
-        assert process.wait(30) == 1
 
 
 def test_controllers_are_not_handed_down_past_processes(hierarchies: Hierarchies) -> None:
