@@ -1,6 +1,9 @@
 /* System calls that the C library does not wrap. The numbers are the same on every architecture. */
 #include "shim.h"
 
+#include <linux/capability.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -88,4 +91,21 @@ void nonblocking(int fd)
 void close_from(int first)
 {
 	syscall(SYS_close_range, first, ~0u, 0);
+}
+
+int use_capabilities(void)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return -1;
+	d[0].effective = d[0].permitted;
+	d[1].effective = d[1].permitted;
+	return syscall(SYS_capset, &h, d);
+}
+
+int guard_again(void)
+{
+	return prctl(PR_SET_DUMPABLE, 0) < 0 ? -1 : prctl(PR_SET_PDEATHSIG, SIGKILL);
 }

@@ -218,6 +218,10 @@ int open_in_root(int dir, const char *path, u64 flags, u64 resolve);
 int mount_attr(int fd, u64 set, u64 clear, u64 propagation, bool recursive);
 int mount_idmap(int fd, int userns, bool recursive);
 int pidfd_of(pid_t pid);
+/* Make effective what is permitted, behind a change of user. 0 or -1. */
+int use_capabilities(void);
+/* What a change of identity clears: nobody may look into us, and we end with our parent. 0 or -1. */
+int guard_again(void);
 u64 now_ns(void);
 u64 monotonic_ns(void);
 void nonblocking(int fd);

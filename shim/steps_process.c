@@ -108,23 +108,12 @@ int step_groups(struct cursor *c, struct scene *s)
 int step_identity(struct cursor *c, struct scene *s)
 {
 	u64 uid = take_number(c), gid = take_number(c);
-	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct d[2];
 
 	(void)s;
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
 	    syscall(SYS_setresuid, uid, uid, uid) < 0 || prctl(PR_SET_KEEPCAPS, 0) < 0)
 		return -errno;
-	if (syscall(SYS_capget, &h, d) < 0)
-		return -errno;
-	d[0].effective = d[0].permitted;
-	d[1].effective = d[1].permitted;
-	if (syscall(SYS_capset, &h, d) < 0)
-		return -errno;
-	/* A change of identity clears both. */
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
-	return 0;
+	return use_capabilities() < 0 || guard_again() < 0 ? -errno : 0;
 }
 
 int step_bounding(struct cursor *c, struct scene *s)

@@ -2,10 +2,7 @@
 #include "shim.h"
 
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <linux/capability.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #ifndef SYS_open_tree
@@ -77,10 +74,7 @@ int step_own_root(struct cursor *c, struct scene *s)
 	if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, 0, 0, 0) < 0 ||
 	    syscall(SYS_setresuid, 0, 0, 0) < 0)
 		return -errno;
-	/* A change of identity clears both. */
-	if (prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-		return -errno;
-	return 0;
+	return guard_again() < 0 ? -errno : 0;
 }
 
 /* Acts on files as this user and group of the host, with all that root may: an overlay works with the
@@ -88,8 +82,6 @@ int step_own_root(struct cursor *c, struct scene *s)
 int step_file_owner(struct cursor *c, struct scene *s)
 {
 	u64 id = take_number(c);
-	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct caps[2];
 
 	s->about = "user of files";
 	syscall(SYS_setfsgid, (gid_t)id);
@@ -97,11 +89,7 @@ int step_file_owner(struct cursor *c, struct scene *s)
 	/* They return what was before; what is now is told by one more call, which changes nothing. */
 	if ((uid_t)syscall(SYS_setfsuid, -1) != (uid_t)id || (gid_t)syscall(SYS_setfsgid, -1) != (gid_t)id)
 		return -EPERM;
-	if (syscall(SYS_capget, &head, caps) < 0)
-		return -errno;
-	caps[0].effective = caps[0].permitted;
-	caps[1].effective = caps[1].permitted;
-	return syscall(SYS_capset, &head, caps) < 0 ? -errno : 0;
+	return use_capabilities() < 0 ? -errno : 0;
 }
 
 /* A copy of the tree at path, as the process sees it: only in its mount namespace can it be made. */

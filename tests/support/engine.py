@@ -266,6 +266,13 @@ class RunningEngine:
                     found[path] = len(data), hashlib.sha256(data).hexdigest()
         return found
 
+    def wait_for_rooms(self) -> None:
+        """Wait until the rooms that are made ahead are: who counts descriptors counts theirs."""
+        eventually(
+            lambda: self.client.get("/info")["WarmRooms"],
+            lambda rooms: bool(rooms["Ready"] == rooms["Size"]),
+        )
+
     def resident_kib(self) -> int:
         """Return the engine's resident memory."""
         assert self.process

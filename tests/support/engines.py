@@ -43,9 +43,13 @@ def shared_engine() -> Iterator[RunningEngine]:
 @pytest.fixture
 def engine(shared_engine: RunningEngine) -> Iterator[RunningEngine]:
     """The shared engine; what a test leaves in it is removed, and fsck must be content."""
+    kept = {image["Id"] for image in shared_engine.client.get("/images/json")}
     yield shared_engine
     for container in shared_engine.client.get("/containers/json?all=1"):
         shared_engine.client.call("DELETE", f"/containers/{container['Id']}?force=1")
+    for image in shared_engine.client.get("/images/json"):
+        if image["Id"] not in kept:
+            shared_engine.client.call("DELETE", f"/images/{image['Id']}?force=1")
     assert not shared_engine.fsck()
 
 

@@ -14,6 +14,7 @@ from casemate.engine.records import Fixed, Record, State
 from casemate.engine.translate import Surroundings
 from casemate.oci.runtime import Mount, RuntimeSpec
 from casemate.runtime.namespaces import container as containers
+from casemate.runtime.namespaces.clone import PROC_NAMES
 from casemate.runtime.namespaces.container import Container
 from casemate.runtime.plan import Plan, Stdio
 from casemate.snapshot.mounts import RootMount
@@ -21,11 +22,9 @@ from casemate.spec.identity import Identity
 from casemate.spec.make import make
 from casemate.walls import landlock
 from casemate.walls.landlock import Ruleset
+from casemate.walls.standard import SHM
 
 _FILES = {"hosts": "/etc/hosts", "hostname": "/etc/hostname", "resolv.conf": "/etc/resolv.conf"}
-_SHM = "/dev/shm"
-#: How /proc names the kinds of namespaces.
-_NS = {"network": "net", "ipc": "ipc", "pid": "pid"}
 
 
 class Bundle(NamedTuple):
@@ -60,7 +59,7 @@ def make_bundle(
         init=bool(record.fixed.host.init),
         directories=sources,
         volumes=tuple(sorted(record.fixed.config.volumes or ())),
-        borrowed={_SHM: "ipc"} if "ipc" in shared else {},
+        borrowed={SHM.destination: "ipc"} if "ipc" in shared else {},
     )
     return Bundle(spec, containers.plan(container, engine.host), shared)
 
@@ -74,7 +73,9 @@ def runtime_spec(
         hostname=peers.hostname(engine, record),
         cgroup=cgroup,
         files=_files(engine, record, shared),
-        joined=tuple((kind, f"/proc/{peer.pid}/ns/{_NS[kind]}") for kind, peer in shared.items()),
+        joined=tuple(
+            (kind, f"/proc/{peer.pid}/ns/{PROC_NAMES[kind]}") for kind, peer in shared.items()
+        ),
     )
     options = translate.options(record, identity, engine.machine, surroundings=surroundings)
     if "network" in options.namespaces:

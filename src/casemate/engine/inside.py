@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -26,7 +25,7 @@ from casemate.errors import (
     NotFound,
     from_os,
 )
-from casemate.linux import inroot, mount
+from casemate.linux import inroot, mount, pidfd
 from casemate.linux.filesystem import made_up
 from casemate.snapshot.mounts import RootMount
 from casemate.walls import ids
@@ -87,7 +86,7 @@ def _root_of(record: Record, pid: int) -> int:
             with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as file:
                 cgroups = file.read()
             # Looked at after the cgroup: who was there is who the descriptor stands for.
-            if record.state.cgroup not in cgroups or _has_ended(process):
+            if record.state.cgroup not in cgroups or pidfd.has_ended(process):
                 raise Ended(record)
             mount.enter_namespace(process)
             return os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -95,12 +94,6 @@ def _root_of(record: Record, pid: int) -> int:
             os.close(process)
     except (ProcessLookupError, FileNotFoundError):
         raise Ended(record) from None
-
-
-def _has_ended(process: int) -> bool:
-    waiting = select.poll()
-    waiting.register(process, select.POLLIN)
-    return bool(waiting.poll(0))
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ async def launch(engine: Engine, record: Record, live: Live) -> None:
     try:
         await _start(engine, record, live)
     except BaseException as error:
-        _failed(engine, record, live, error)
+        _failed(engine, record, error)
         raise
 
 
@@ -153,7 +153,7 @@ async def _released(engine: Engine, record: Record, bundle: Bundle, room: Room) 
         os.close(state)
 
 
-def _failed(engine: Engine, record: Record, live: Live, error: BaseException) -> None:
+def _failed(engine: Engine, record: Record, error: BaseException) -> None:
     """Write down why the container did not start, as inspect shows it."""
     code = error.exit_code if isinstance(error, NotStarted) else 128
     if isinstance(error, asyncio.CancelledError) or engine.records.get(record.id) is None:
@@ -162,7 +162,6 @@ def _failed(engine: Engine, record: Record, live: Live, error: BaseException) ->
     engine.records.change(
         record.id, status=status, exit_code=code, error=str(error), cgroup="", ports=(), pid=0
     )
-    live.clients.clear()
 
 
 def _write_files(engine: Engine, record: Record, joined: Joined) -> None:

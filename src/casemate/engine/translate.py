@@ -23,8 +23,9 @@ from casemate.spec.options import Options
 from casemate.walls import capabilities, devices, ids, limits, profiles, seccomp
 from casemate.walls.machine import Machine
 from casemate.walls.profiles import Profile
+from casemate.walls.standard import SHM
 
-_SHM = "/dev/shm"
+_SHM = SHM.destination
 #: Which settings belong to which kind of namespace.
 _SYSCTLS = {
     "ipc": ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."),

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from casemate.engine.wallsettings import DEFAULT, Settings
-from casemate.engine.wallsight import KINDS, IdMap, Seen, is_hidden, is_readonly
+from casemate.engine.wallsight import IdMap, Seen, is_hidden, is_readonly
 from casemate.linux import capabilities
 from casemate.linux.cgroups.setting import whole_pages
 from casemate.linux.cgroups.values import Limits
 from casemate.linux.mount import Mount
 from casemate.oci.runtime import IdMapping
+from casemate.runtime.namespaces.clone import PROC_NAMES
 
 _NO_LIMIT = -1
 _PERIOD_US = 100_000
@@ -64,7 +65,7 @@ def _namespaces(wanted: Settings, seen: Seen, ground: Ground) -> Iterator[Wall]:
         "cgroup": ("--cgroupns", bool(host.cgroupns_mode)),
         "user": ("--userns", bool(host.userns_mode)),
     }
-    for kind in KINDS:
+    for kind in PROC_NAMES:
         option, given = options.get(kind, ("", False))
         setting, kernel, holds = _namespace(kind, wanted, seen, ground)
         origin = wanted.origin(option, given=given)

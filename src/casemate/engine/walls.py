@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 from typing import Any, NamedTuple
 
 from casemate.engine import states, wallrows, wallsight
@@ -15,6 +14,7 @@ from casemate.engine.wallrows import Ground, Wall
 from casemate.engine.wallsettings import Settings, settings
 from casemate.engine.wallsight import Seen
 from casemate.errors import Conflict, InvalidArgument, NotFound
+from casemate.linux import pidfd
 
 
 class _Subject(NamedTuple):
@@ -85,17 +85,11 @@ def _read(record: Record, subject: _Subject, wanted: Settings) -> tuple[Seen, Gr
     except (FileNotFoundError, ProcessLookupError):
         raise _ended(record) from None
     else:
-        if _is_over(held):
+        if pidfd.has_ended(held):
             raise _ended(record)
         return seen, ground
     finally:
         os.close(held)
-
-
-def _is_over(pidfd: int) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _ended(record: Record) -> Conflict:

@@ -13,18 +13,8 @@ from typing import NamedTuple
 
 from casemate.linux import inroot, mount
 from casemate.linux.mount import Mount
+from casemate.runtime.namespaces.clone import PROC_NAMES
 
-#: How /proc names the kinds of namespaces.
-KINDS = {
-    "mount": "mnt",
-    "uts": "uts",
-    "ipc": "ipc",
-    "pid": "pid",
-    "network": "net",
-    "cgroup": "cgroup",
-    "user": "user",
-    "time": "time",
-}
 _MOUNT_ID = re.compile(r"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
 _LABEL_BYTES = 4096
 
@@ -52,7 +42,7 @@ class Seen(NamedTuple):
 def namespaces(pid: int | str) -> dict[str, str]:
     """Return the namespaces of a process, of those kinds that the kernel has. Raises OSError."""
     found = {}
-    for kind, name in KINDS.items():
+    for kind, name in PROC_NAMES.items():
         try:
             found[kind] = os.readlink(f"/proc/{pid}/ns/{name}")
         except FileNotFoundError:

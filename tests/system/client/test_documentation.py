@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,11 @@ def at_the_test_engine(
 
 
 @pytest.fixture(scope="module")
-def python_image(shared_engine: RunningEngine) -> None:
+def python_image(shared_engine: RunningEngine) -> Iterator[None]:
     with Engine(f"unix://{shared_engine.socket}") as api:
         api.images.import_tar(python_tar(), "python", "ENV PATH=/usr/local/bin:/bin")
+        yield
+        api.images.remove("python", force=True)
 
 
 def test_every_block_is_run() -> None:

@@ -121,6 +121,7 @@ def test_vanished_clients_of_a_container_that_never_starts_are_let_go(
     engine: RunningEngine,
 ) -> None:
     id_ = engine.create("busybox", "true")
+    engine.wait_for_rooms()
     engine.client.close()
     before = _descriptors(engine)
     for _ in range(50):
@@ -132,6 +133,7 @@ def test_a_thousand_attachments_leave_no_descriptor(engine: RunningEngine) -> No
     """Escape table B.5, CVE-2025-64329: counts return to what they were."""
     id_ = engine.run_container("busybox", "sleep", "1000", OpenStdin=True)
     shim = engine.supervisor(id_)
+    engine.wait_for_rooms()
     engine.client.close()
     before = _descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))
     for _ in range(1000):
@@ -146,6 +148,7 @@ def test_clients_with_early_input_that_vanish_leave_no_descriptor(engine: Runnin
     """What they sent is copied by the engine, which must see them go though nothing is said."""
     id_ = engine.run_container("busybox", "sleep", "1000", OpenStdin=True)
     shim = engine.supervisor(id_)
+    engine.wait_for_rooms()
     engine.client.close()
     before = _descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))
     for _ in range(20):

@@ -1,4 +1,7 @@
-"""The kinds of namespaces as flags of clone(2). Source: linux/sched.h."""
+"""The kinds of namespaces: as flags of clone(2), and as /proc names them.
+
+Source: linux/sched.h; man 7 namespaces.
+"""
 
 from __future__ import annotations
 
@@ -11,4 +14,15 @@ CLONE_FLAGS = {
     "user": 0x10000000,
     "pid": 0x20000000,
     "network": 0x40000000,
+}
+
+PROC_NAMES = {
+    "mount": "mnt",
+    "uts": "uts",
+    "ipc": "ipc",
+    "pid": "pid",
+    "network": "net",
+    "cgroup": "cgroup",
+    "user": "user",
+    "time": "time",
 }
