@@ -52,7 +52,7 @@ def default_seccomp() -> Seccomp:
     facts = machine.read()
     held = frozenset(profiles.CONTAINER.capabilities)
     wanted = seccomp.Facts(held, (facts.architecture,), facts.kernel)
-    return seccomp.resolve(seccomp.default(), wanted)
+    return seccomp.resolve(seccomp.own("default"), wanted)
 
 
 def start(directory: str, name: str, root: str) -> Runtime:
