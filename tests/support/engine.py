@@ -273,6 +273,11 @@ class RunningEngine:
             lambda rooms: bool(rooms["Ready"] == rooms["Size"]),
         )
 
+    def descriptors(self) -> int:
+        """Return how many descriptors the engine holds."""
+        assert self.process
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def resident_kib(self) -> int:
         """Return the engine's resident memory."""
         assert self.process

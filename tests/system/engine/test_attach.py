@@ -123,10 +123,10 @@ def test_vanished_clients_of_a_container_that_never_starts_are_let_go(
     id_ = engine.create("busybox", "true")
     engine.wait_for_rooms()
     engine.client.close()
-    before = _descriptors(engine)
+    before = engine.descriptors()
     for _ in range(50):
         attach(other_client(engine), id_).close()
-    assert _descriptors(engine) <= before + 3
+    assert engine.descriptors() <= before + 3
 
 
 def test_a_thousand_attachments_leave_no_descriptor(engine: RunningEngine) -> None:
@@ -135,11 +135,11 @@ def test_a_thousand_attachments_leave_no_descriptor(engine: RunningEngine) -> No
     shim = engine.supervisor(id_)
     engine.wait_for_rooms()
     engine.client.close()
-    before = _descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))
+    before = engine.descriptors(), len(os.listdir(f"/proc/{shim}/fd"))
     for _ in range(1000):
         attach(other_client(engine), id_).close()
     eventually(
-        lambda: (_descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))),
+        lambda: (engine.descriptors(), len(os.listdir(f"/proc/{shim}/fd"))),
         lambda now: now[0] <= before[0] + 2 and now[1] <= before[1] + 2,
     )
 
@@ -150,7 +150,7 @@ def test_clients_with_early_input_that_vanish_leave_no_descriptor(engine: Runnin
     shim = engine.supervisor(id_)
     engine.wait_for_rooms()
     engine.client.close()
-    before = _descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))
+    before = engine.descriptors(), len(os.listdir(f"/proc/{shim}/fd"))
     for _ in range(20):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(30)
@@ -161,7 +161,7 @@ def test_clients_with_early_input_that_vanish_leave_no_descriptor(engine: Runnin
             )
             assert sock.recv(65536).startswith(b"HTTP/1.1 101 UPGRADED")
     eventually(
-        lambda: (_descriptors(engine), len(os.listdir(f"/proc/{shim}/fd"))),
+        lambda: (engine.descriptors(), len(os.listdir(f"/proc/{shim}/fd"))),
         lambda now: now[0] <= before[0] + 2 and now[1] <= before[1] + 2,
     )
 
@@ -241,8 +241,3 @@ def test_streams_go_on_while_the_engine_is_replaced(own_engine: RunningEngine) -
     streams.until(b"4\n")
     late.close()
     streams.close()
-
-
-def _descriptors(engine: RunningEngine) -> int:
-    assert engine.process
-    return len(os.listdir(f"/proc/{engine.process.pid}/fd"))

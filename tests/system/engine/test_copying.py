@@ -281,11 +281,10 @@ def test_a_large_file_goes_both_ways_in_bounded_memory(engine: RunningEngine) ->
 
 def test_who_leaves_in_the_middle_leaves_nothing(engine: RunningEngine) -> None:
     """No descriptor, and no container that is kept from starting."""
-    assert engine.process
-    place = f"/proc/{engine.process.pid}"
     running, stopped = container(engine, "running"), container(engine, "exited")
     put(engine, stopped, tar({"x": bytes(8 << 20)}), "/root")
-    before = len(os.listdir(f"{place}/fd"))
+    engine.wait_for_rooms()
+    before = engine.descriptors()
     for id_ in (running, stopped):
         for _ in range(5):
             other = Client(f"unix://{engine.socket}", PREFIX)
@@ -294,7 +293,7 @@ def test_who_leaves_in_the_middle_leaves_nothing(engine: RunningEngine) -> None:
             other.close()
     for id_ in (running, stopped):
         _break_off(engine, id_)
-    eventually(lambda: len(os.listdir(f"{place}/fd")), lambda now: now <= before + 2)
+    eventually(engine.descriptors, lambda now: now <= before + 2)
     engine.start_container(stopped)
 
 

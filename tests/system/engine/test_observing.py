@@ -242,14 +242,12 @@ def test_many_who_follow_share_what_is_seen(engine: RunningEngine) -> None:
 
 def test_who_does_not_read_misses_samples_and_costs_nothing(own_engine: RunningEngine) -> None:
     id_ = own_engine.run_container("busybox", *SLEEP)
-    assert own_engine.process
-    descriptors = f"/proc/{own_engine.process.pid}/fd"
-    own_engine.client.get("/containers/json")
-    before = len(os.listdir(descriptors))
+    own_engine.wait_for_rooms()
+    before = own_engine.descriptors()
     for _ in range(50):
         with followed(own_engine, id_):
             pass
-    eventually(lambda: len(os.listdir(descriptors)), lambda now: now <= before + 2)
+    eventually(own_engine.descriptors, lambda now: now <= before + 2)
 
 
 def test_a_paused_container_is_seen(engine: RunningEngine) -> None:

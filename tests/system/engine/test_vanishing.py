@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -49,12 +48,6 @@ def requests(container: str) -> Iterator[bytes]:
     yield request("POST", "/images/create?fromSrc=-&repo=gone", bytes(100_000))
 
 
-def descriptors(engine: RunningEngine) -> int:
-    """Return how many descriptors the engine holds."""
-    assert engine.process
-    return len(os.listdir(f"/proc/{engine.process.pid}/fd"))
-
-
 def cut(data: bytes) -> Iterator[bytes]:
     """Yield beginnings of ``data``: some in the head, some behind it, all of it."""
     head = data.index(b"\r\n\r\n") + 4
@@ -66,7 +59,7 @@ def cut(data: bytes) -> Iterator[bytes]:
 def settled(engine: RunningEngine, wanted: int) -> int:
     """Return how many descriptors there are once there are ``wanted``, or after a while."""
     until = time.monotonic() + 5
-    while (now := descriptors(engine)) > wanted and time.monotonic() < until:
+    while (now := engine.descriptors()) > wanted and time.monotonic() < until:
         time.sleep(0.05)
     return now
 
@@ -74,7 +67,8 @@ def settled(engine: RunningEngine, wanted: int) -> int:
 def test_vanishing_clients_leave_neither_a_word_nor_a_descriptor(own_engine: RunningEngine) -> None:
     engine = own_engine
     container = engine.run_container("busybox", "cat", OpenStdin=True)
-    at_rest = descriptors(engine)
+    engine.wait_for_rooms()
+    at_rest = engine.descriptors()
     vanish_everywhere(engine, container)  # whatever is opened once is open then
     before = settled(engine, at_rest)
     for _ in range(2):
