@@ -22,9 +22,10 @@ from casemate.api.answers import (
     reply,
     stream,
 )
+from casemate.api.documents import container as documents
 from casemate.api.router import Call, Route
 from casemate.engine import attach as attaching
-from casemate.engine import claims, create, export, inspect, listing, logs, remove
+from casemate.engine import claims, create, export, listing, logs, remove
 from casemate.engine.create import Created
 from casemate.engine.engine import Engine
 from casemate.engine.logs import Wanted
@@ -50,15 +51,15 @@ async def _list(call: Call) -> Response:
         limit=request.number("limit"),
         filters=filters(call),
     )
-    lines = [inspect.line(call.engine, record) for record in found]
+    lines = [documents.line(call.engine, record) for record in found]
     return reply(await _with_sizes(call, found, lines) if size else lines)
 
 
 async def _with_sizes(
-    call: Call, records: list[Record], documents: list[dict[str, Any]]
+    call: Call, records: list[Record], found: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    sizes = await in_thread(lambda: [inspect.sizes(call.engine, record) for record in records])
-    return [document | size for document, size in zip(documents, sizes, strict=True)]
+    sizes = await in_thread(lambda: [documents.sizes(call.engine, record) for record in records])
+    return [document | size for document, size in zip(found, sizes, strict=True)]
 
 
 async def _create(call: Call) -> Response:
@@ -81,7 +82,7 @@ async def _expecting(engine: Engine, work: Coroutine[Any, Any, Created]) -> Crea
 
 async def _inspect(call: Call) -> Response:
     record = _record(call)
-    document = inspect.whole(call.engine, record)
+    document = documents.whole(call.engine, record)
     if call.request.flag("size"):
         (document,) = await _with_sizes(call, [record], [document])
     return reply(document)

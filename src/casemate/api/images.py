@@ -13,6 +13,7 @@ from casemate.api.answers import (
     reply,
     stream,
 )
+from casemate.api.documents import image as documents
 from casemate.api.progress import report
 from casemate.api.router import Call, Route
 from casemate.engine import commit as committing
@@ -159,7 +160,7 @@ async def _push(call: Call) -> None:
 
 
 async def _inspect(call: Call) -> Response:
-    return reply(images.describe(call.engine, call.engine.images.find(call.values["name"])))
+    return reply(documents.whole(call.engine, call.engine.images.find(call.values["name"])))
 
 
 async def _history(call: Call) -> Response:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from casemate.api.answers import body, filters, reply
+from casemate.api.documents import diskusage
+from casemate.api.documents import system as documents
 from casemate.api.router import OLDEST, VERSION, Call, Route
-from casemate.engine import diskusage, info
 from casemate.engine.clock import now_ns
 from casemate.engine.events import Event
 from casemate.engine.threads import in_own_thread
@@ -25,16 +26,16 @@ _HUB = "docker.io"
 
 
 async def _ping(call: Call) -> Response:
-    return Response(200, b"OK", "text/plain; charset=utf-8", info.ping_headers())
+    return Response(200, b"OK", "text/plain; charset=utf-8", documents.ping_headers())
 
 
 async def _version(call: Call) -> Response:
     newest, oldest = (f"{major}.{minor}" for major, minor in (VERSION, OLDEST))
-    return reply(info.version(call.engine, newest, oldest))
+    return reply(documents.version(call.engine, newest, oldest))
 
 
 async def _info(call: Call) -> Response:
-    return reply(info.info(call.engine))
+    return reply(documents.info(call.engine))
 
 
 async def _df(call: Call) -> Response:

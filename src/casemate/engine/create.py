@@ -12,9 +12,10 @@ from casemate.engine import (
     logoptions,
     merge,
     mountpoints,
+    namefiles,
     names,
-    networking,
     policy,
+    publishing,
     sharing,
     translate,
     unsupported,
@@ -150,7 +151,8 @@ def _check(engine: Engine, record: Record) -> None:
     logoptions.parse(host.log_config)
     _check_volumes(record)
     _check_parent(engine, host.cgroup_parent)
-    networking.check(host, config)
+    publishing.check(config, host)
+    namefiles.check(config, host)
     policy.check(host)
     if config.stop_signal:
         signal_number(config.stop_signal)

@@ -1,63 +1,13 @@
-"""What is used on disk and by what: the parts add up to what the file system says.
-
-Source: Docker Engine API v1.47, SystemDataUsageResponse; ``Accounting`` is our own.
-"""
+"""What is used on disk and by what: the parts add up to what the file system says."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from casemate.engine import images, inspect
 from casemate.engine.engine import Engine
-from casemate.engine.threads import in_thread
 
 
-async def usage(engine: Engine) -> dict[str, Any]:
-    """Return images and containers with their sizes, and where every byte below the root is."""
-    return await in_thread(lambda: _usage(engine))
-
-
-def _usage(engine: Engine) -> dict[str, Any]:
-    records = engine.records.all()
-    used = {r.fixed.image for r in records}
-    stored = engine.images.all()
-    sharing: dict[str, int] = {}
-    for image in stored:
-        for diff_id in set(image.layers):
-            sharing[diff_id] = sharing.get(diff_id, 0) + 1
-    layers_size = sum(engine.layers.usage(d) for d in engine.layers.walk())
-    return {
-        "LayersSize": layers_size,
-        "Images": [
-            {
-                "Id": image.id,
-                "ParentId": "",
-                "RepoTags": [n.familiar for n in image.tags],
-                "RepoDigests": [n.familiar for n in image.repo_digests],
-                "Created": image.stored_ns // 1_000_000_000,
-                "Size": images.size(engine, image),
-                "SharedSize": sum(
-                    engine.layers.get(d).size_bytes for d in image.layers if sharing[d] > 1
-                ),
-                "Labels": image.config.config.labels or None,
-                "Containers": sum(r.fixed.image == image.id for r in records)
-                if image.id in used
-                else 0,
-            }
-            for image in stored
-        ],
-        "Containers": [
-            inspect.line(engine, record) | inspect.sizes(engine, record) for record in records
-        ],
-        "Volumes": [],
-        "BuildCache": [],
-        "BuilderSize": 0,
-        "Accounting": _accounting(engine),
-    }
-
-
-def _accounting(engine: Engine) -> dict[str, int]:
+def accounting(engine: Engine) -> dict[str, int]:
     """Return the bytes on disk of each part of the data root, and of all of it."""
     root = engine.paths.root
     parts = {

@@ -7,12 +7,12 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import mountpoints, peers
+from casemate.engine import mountpoints, namefiles, peers
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
-from casemate.engine.networking import Joined
 from casemate.engine.notstarted import START, NotStarted, explained
+from casemate.engine.publishing import Joined
 from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
 from casemate.errors import from_os
@@ -166,7 +166,7 @@ def _failed(engine: Engine, record: Record, error: BaseException) -> None:
 
 def _write_files(engine: Engine, record: Record, joined: Joined) -> None:
     directory = engine.paths.container(record.id)
-    contents = engine.networking.files(record, joined, peers.hostname(engine, record))
+    contents = namefiles.contents(record, joined.endpoint, peers.hostname(engine, record))
     wanted = file_names(record)
     try:
         for name, text in contents.items():

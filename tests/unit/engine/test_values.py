@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from casemate.api.documents.wording import duration
 from casemate.engine import logoptions, names, resources, security, signals, times
 from casemate.engine.clock import now_ns, rfc3339
-from casemate.engine.inspect import duration
 from casemate.engine.logoptions import LogOptions
 from casemate.engine.model import HostConfig, LogConfig
 from casemate.errors import InvalidArgument, Unsupported

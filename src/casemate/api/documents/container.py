@@ -5,15 +5,15 @@ Source: Docker Engine API v1.47, ContainerInspectResponse and ContainerSummary.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import msgspec
 
+from casemate.api.documents import endpoint, wording
 from casemate.engine import sharing
-from casemate.engine.clock import ZERO, now_ns, rfc3339
+from casemate.engine.clock import ZERO, rfc3339
 from casemate.engine.engine import Engine
-from casemate.engine.records import MountPoint, Port, Record, Status
+from casemate.engine.records import MountPoint, Port, Record
 from casemate.errors import NotFound
 
 
@@ -100,7 +100,7 @@ def _mount(point: MountPoint) -> dict[str, Any]:
 def _networks(engine: Engine, record: Record) -> dict[str, Any]:
     mode = sharing.network(record.fixed.host, record.fixed.config)
     place = engine.networking.endpoint(record.id) if record.active else None
-    settings = _endpoint_settings(*place) if place else _no_endpoint()
+    settings = endpoint.settings(*place) if place else endpoint.nowhere()
     if not place and mode in ("none", sharing.HOST):
         settings["NetworkID"] = engine.networking.store.network(mode).id
     ports = _port_map(record)
@@ -120,44 +120,6 @@ def _networks(engine: Engine, record: Record) -> dict[str, Any]:
     for key in (*same, "IPPrefixLen", "IPv6Gateway", "MacAddress"):
         document[key] = settings[key] if mode == "bridge" else type(settings[key])()
     return document
-
-
-def _no_endpoint() -> dict[str, Any]:
-    return {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": "",
-        "DriverOpts": None,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": "",
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
-    }
-
-
-def _endpoint_settings(network: Any, endpoint: Any) -> dict[str, Any]:
-    settings = _no_endpoint()
-    settings |= {
-        "NetworkID": network.id,
-        "EndpointID": endpoint.container,
-        "MacAddress": endpoint.mac,
-    }
-    for address in endpoint.addresses:
-        if address.version == 4:
-            settings["IPAddress"] = str(address.ip)
-            settings["IPPrefixLen"] = address.network.prefixlen
-        else:
-            settings["GlobalIPv6Address"] = str(address.ip)
-            settings["GlobalIPv6PrefixLen"] = address.network.prefixlen
-    for gateway in endpoint.gateways:
-        settings["Gateway" if gateway.version == 4 else "IPv6Gateway"] = str(gateway)
-    return settings
 
 
 def _port_map(record: Record) -> dict[str, Any]:
@@ -188,10 +150,10 @@ def line(engine: Engine, record: Record) -> dict[str, Any]:
         "Ports": [_port_line(port) for port in record.state.ports] or _exposed_lines(record),
         "Labels": record.fixed.config.labels or {},
         "State": engine.status(record),
-        "Status": status_text(record, engine.status(record)),
+        "Status": wording.status(record, engine.status(record)),
         "HostConfig": {"NetworkMode": mode},
         "NetworkSettings": {
-            "Networks": {mode: _endpoint_settings(*place) if place else _no_endpoint()}
+            "Networks": {mode: endpoint.settings(*place) if place else endpoint.nowhere()}
         },
         "Mounts": [_mount(point) for point in record.fixed.mounts],
     }
@@ -205,12 +167,12 @@ def sizes(engine: Engine, record: Record) -> dict[str, int]:
     """
     try:
         written = engine.snapshots.usage(record.id)
-        return {"SizeRw": written, "SizeRootFs": written + image_size(engine, record)}
+        return {"SizeRw": written, "SizeRootFs": written + _image_size(engine, record)}
     except NotFound:
         return {}
 
 
-def image_size(engine: Engine, record: Record) -> int:
+def _image_size(engine: Engine, record: Record) -> int:
     """Return the bytes of the image's layers."""
     return sum(engine.layers.get(d).size_bytes for d in record.fixed.layers)
 
@@ -237,47 +199,3 @@ def _exposed_lines(record: Record) -> list[dict[str, Any]]:
         if number.isdigit():
             lines.append({"PrivatePort": int(number), "Type": protocol or "tcp"})
     return lines
-
-
-_STATUS_WORDS = {"created": "Created", "dead": "Dead", "removing": "Removal In Progress"}
-
-
-def status_text(record: Record, status: Status) -> str:
-    """Return the state as docker ps words it: ``Up 5 minutes``, ``Exited (0) 2 hours ago``."""
-    state = record.state
-    if status in _STATUS_WORDS:
-        return _STATUS_WORDS[status]
-    if record.active:
-        paused = " (Paused)" if status == "paused" else ""
-        return f"Up {duration((now_ns() - state.started_ns) / 1e9)}{paused}"
-    ago = duration(time.time() - state.finished_ns / 1e9)
-    verb = "Restarting" if status == "restarting" else "Exited"
-    return f"{verb} ({state.exit_code}) {ago} ago"
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words. Source: docker/go-units, HumanDuration."""
-    whole_seconds = int(seconds)
-    if whole_seconds < 1:
-        return "Less than a second"
-    if whole_seconds == 1:
-        return "1 second"
-    if whole_seconds < 60:
-        return f"{whole_seconds} seconds"
-    minutes = whole_seconds // 60
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"

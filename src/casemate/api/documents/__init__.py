@@ -1,0 +1,1 @@
+"""What the API says of the engine's values: functions from records to documents."""

@@ -1,0 +1,73 @@
+"""The files by which a container knows names: hosts, hostname and resolv.conf."""
+
+from __future__ import annotations
+
+from casemate.engine import sharing
+from casemate.engine.model import Config, HostConfig
+from casemate.engine.records import Record
+from casemate.errors import InvalidArgument
+from casemate.network import files
+from casemate.network.model import Endpoint
+
+_RESOLVED = "/run/systemd/resolve/resolv.conf"
+_MAX_RESOLVER = 64 << 10
+
+
+def contents(record: Record, endpoint: Endpoint | None, hostname: str) -> dict[str, str]:
+    """Return the contents of hosts, hostname and resolv.conf for the container."""
+    config, host = record.fixed.config, record.fixed.host
+    addresses = [a.ip for a in endpoint.addresses] if endpoint else []
+    shares_host = sharing.network(host, config) == sharing.HOST
+    return {
+        "hosts": files.hosts(
+            hostname,
+            addresses,
+            domain=config.domainname,
+            extra=[files.parse_extra_host(text) for text in host.extra_hosts or ()],
+            gateways=endpoint.gateways if endpoint else (),
+            ipv6=shares_host or any(a.version == 6 for a in addresses),
+        ),
+        "hostname": files.hostname(hostname),
+        "resolv.conf": files.resolv_conf(_resolver(host, shares_host=shares_host)),
+    }
+
+
+def check(config: Config, host: HostConfig) -> None:
+    """Refuse at the creation what cannot be written into the files. Raises InvalidArgument."""
+    for text in host.extra_hosts or ():
+        try:
+            files.parse_extra_host(text)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"invalid extra host {text[:160]!r}: {error}") from error
+    _asked(files.parse_resolver(""), host)
+    if config.hostname:
+        files.parse_hostname(config.hostname)
+    if config.domainname and len(config.domainname) > 255:
+        raise InvalidArgument(f"invalid domain name {config.domainname[:160]!r}")
+
+
+def _resolver(host: HostConfig, *, shares_host: bool) -> files.Resolver:
+    """Return the host's settings with what the container asks for, unless it shares the host's."""
+    found = files.parse_resolver(_read("/etc/resolv.conf"))
+    if shares_host:
+        return found
+    if files.behind_systemd(found) and (behind := _read(_RESOLVED)):
+        found = files.parse_resolver(behind)
+    return _asked(found, host)
+
+
+def _asked(resolver: files.Resolver, host: HostConfig) -> files.Resolver:
+    return files.resolver(
+        resolver,
+        nameservers=host.dns or (),
+        search=host.dns_search or (),
+        options=host.dns_options or (),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_MAX_RESOLVER)
+    except FileNotFoundError:
+        return ""
