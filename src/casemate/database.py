@@ -3,17 +3,22 @@
 Each room owns its tables: it hands its schema to ``migrate`` once and then reads and writes
 through ``query`` and ``transaction``. Bytes (blobs, layers, logs) are files, never rows. May
 import ``errors``.
+
+A committed change survives the death of the process. It survives a loss of power after ``sync``,
+which one thread does for all that wait for it, and outside the lock (docs/adr/0005). SQLite itself
+syncs only around its checkpoints; that keeps the file consistent, whatever is lost.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from casemate.errors import DataLoss, Unavailable, Unsupported
+from casemate.errors import DataLoss, Unavailable, Unsupported, from_os
 
 
 class Database:
@@ -24,13 +29,19 @@ class Database:
         self.path = path
         self._lock = threading.RLock()
         self._depth = 0
-        self._durable = True
+        self._syncing = threading.Lock()
+        self._wal = -1
+        #: How many transactions were committed, and how many of them a loss of power leaves.
+        self._committed = self._synced = 0
+        self._announced = False
+        #: Called in any thread when something is committed that waits for the next ``sync``.
+        self.on_unsynced: Callable[[], None] = _nobody
         try:
             self._connection = sqlite3.connect(
                 path, isolation_level=None, check_same_thread=False, timeout=10
             )
             self._connection.executescript(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
                 "PRAGMA wal_autocheckpoint=2000;"
                 "CREATE TABLE IF NOT EXISTS room (name TEXT PRIMARY KEY, version INTEGER) STRICT;"
             )
@@ -42,15 +53,17 @@ class Database:
 
         A database written by a newer casemate is refused with Unsupported.
         """
+        rows = self.query("SELECT version FROM room WHERE name = ?", (room,))
+        done = rows[0][0] if rows else 0
+        if done > len(versions):
+            raise Unsupported(
+                f"cannot open {self.path}: room {room} has version {done},"
+                f" this casemate knows {len(versions)}",
+                hint="use the newer casemate that wrote it",
+            )
+        if done == len(versions):
+            return
         with self.transaction() as connection:
-            row = connection.execute("SELECT version FROM room WHERE name = ?", (room,)).fetchone()
-            done = row[0] if row else 0
-            if done > len(versions):
-                raise Unsupported(
-                    f"cannot open {self.path}: room {room} has version {done},"
-                    f" this casemate knows {len(versions)}",
-                    hint="use the newer casemate that wrote it",
-                )
             for script in versions[done:]:
                 for statement in script.split(";"):
                     if statement.strip():
@@ -65,19 +78,13 @@ class Database:
     def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """Run the block as one transaction; nested blocks join the outer one.
 
-        ``durable=False`` skips the fsync: after a power loss the change may be gone, but the
-        database is still consistent. A crash of the process alone never loses a committed change.
+        What is not ``durable`` is so with the next ``sync``: a loss of power before that undoes it.
         """
         with self._lock:
             if self._depth:
                 yield self._connection
                 return
             try:
-                if durable != self._durable:
-                    self._connection.execute(
-                        f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}"
-                    )
-                    self._durable = durable
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.DatabaseError as error:
                 raise _translated(error, self.path) from error
@@ -93,6 +100,45 @@ class Database:
                 raise
             finally:
                 self._depth -= 1
+            self._committed += 1
+        if durable:
+            self.sync()
+        elif not self._announced:
+            self._announced = True
+            self.on_unsynced()
+
+    @property
+    def unsynced(self) -> bool:
+        """Whether a loss of power now would undo something."""
+        return self._synced < self._committed
+
+    def sync(self) -> None:
+        """Have all that is committed survive a loss of power; waits for the disk.
+
+        Not to be called within a transaction. Raises Error.
+        """
+        wanted = self._committed
+        with self._syncing:
+            if self._synced >= wanted:
+                return  # somebody else's has covered ours
+            self._announced = False
+            covered = self._committed
+            try:
+                os.fdatasync(self._opened_wal())
+            except OSError as error:
+                raise from_os(error, f"cannot write the database {self.path} to disk") from error
+            self._synced = covered
+
+    def _opened_wal(self) -> int:
+        """Return the file that SQLite appends to until it is closed; its name is on the disk."""
+        if self._wal < 0:
+            with contextlib.ExitStack() as undo:
+                wal = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+                undo.callback(os.close, wal)
+                _sync_directory(os.path.dirname(self.path))
+                undo.pop_all()
+            self._wal = wal
+        return self._wal
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows of a SELECT."""
@@ -106,6 +152,22 @@ class Database:
         """Close the file; the WAL is checkpointed into it."""
         with self._lock:
             self._connection.close()
+        with self._syncing:
+            if self._wal >= 0:
+                os.close(self._wal)
+            self._wal = -1
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _nobody() -> None:
+    """Be told of nothing."""
 
 
 def _translated(error: sqlite3.DatabaseError, path: str) -> Unavailable | DataLoss:

@@ -84,9 +84,12 @@ async def _update(call: Call) -> Response:
 async def _wait(call: Call) -> None:
     """The head goes out at once: it tells the client that it will not miss the end."""
     condition = call.request.query.get("condition", "")
-    future = waiting(call.engine, _record(call), condition)
+    future = waiting(call.engine, call.values["id"], condition)
     out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
     code = await asyncio.shield(future)
+    if condition != "removed":
+        # What ended with that code has done so for good, even if the machine goes down now.
+        await call.engine.durability.settled()
     await out.write(msgspec.json.encode({"StatusCode": code}) + b"\n")
     await out.end()
 

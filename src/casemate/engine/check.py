@@ -61,8 +61,8 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
             if problem in found:
                 yield problem._replace(repair=await _mended(mend) if repair and mend else "")
     # Also those that are being started or are ending: they have their places, or give them back.
-    busy = {live.id for live in engine.lives() if live.lock.locked()}
-    for text in engine.networking.check({r.id for r in engine.records.all() if r.active} | busy):
+    living = {record.id for record in engine.records.all() if record.active}
+    for text in engine.networking.check(living | _busy(engine)):
         yield Problem("network", "", text)
     if repair:
         await collect(engine)
@@ -75,6 +75,11 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
 
 
 async def _mended(mend: _Mend) -> str:
+def _busy(engine: Engine) -> set[str]:
+    """Return the containers with which something goes on; their removal may be it."""
+    return {live.id for live in engine.lives() if live.lock.locked()}
+
+
     try:
         return await in_thread(mend)
     except (Error, OSError) as error:
@@ -168,7 +173,7 @@ async def _containers(engine: Engine) -> _Found:
     """Hold records against what is on disk, and what is on disk against records."""
     there = await in_thread(lambda: _keys(engine))
     found: _Found = {}
-    ids = {record.id for record in engine.owners()}
+    ids = {record.id for record in engine.owners()} | _busy(engine)
     for kind, name in there:
         if name not in ids:
             found[Problem(kind, name, "no container owns it")] = _erased(engine, name)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from casemate.content.store import ContentStore
 from casemate.database import Database
 from casemate.engine import policy
+from casemate.engine.durability import Durability
 from casemate.engine.events import Events
 from casemate.engine.live import Live
 from casemate.engine.model import HostConfig
@@ -88,6 +89,11 @@ class Engine:
         self.records = Records(database)
         self.trash = Trash(settings.paths.trash)
         self.stubs = Stubs(f"{settings.paths.root}/stubs", new_api=host.overlay_layers)
+        self.groups = Groups(database, settings.name)
+        self.parents = ParentPaths(database)
+        #: Held by whoever makes, changes or removes a group.
+        self.grouping = asyncio.Lock()
+        self.durability = Durability(database)
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()
@@ -227,6 +233,7 @@ class Engine:
         self.database.close()
 
     def state_directory(self, id_: str) -> int:
+        self.durability.close()
         """Return a descriptor of the container's state directory."""
         return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 

@@ -34,6 +34,9 @@ async def start(engine: Engine, record: Record) -> bool:
         if not states.allow("start", record, engine.status(record)):
             return False
         await begin(engine, record, live)
+    if policy.restarts(record.fixed.host.restart_policy):
+        # It shall run again whenever the machine does, whatever befalls that now.
+        await engine.durability.settled()
     return True
 
 

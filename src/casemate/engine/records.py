@@ -29,8 +29,16 @@ _SCHEMA = [
         fixed BLOB NOT NULL,
         state BLOB NOT NULL
     ) STRICT
+    """,
     """
+    CREATE TABLE vanished (
+        id TEXT PRIMARY KEY,
+        exit_code INTEGER NOT NULL
+    ) STRICT
+    """,
 ]
+#: Containers that have vanished by themselves whose exit codes are remembered, the last ones.
+_VANISHED = 1024
 
 
 class MountPoint(msgspec.Struct, frozen=True):
@@ -241,14 +249,28 @@ class Records:
         return changed
 
     def remove(self, id_: str) -> None:
-        """Forget a container."""
+        """Forget a container; of one that was to vanish at its end the exit code stays known.
+
+        Who waits for that one may have to ask another engine than the one that has removed it.
+        """
+        record = self._by_id[id_]
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM container WHERE id = ?", (id_,))
-        record = self._by_id.pop(id_)
+            if record.fixed.host.auto_remove:
+                row = connection.execute(
+                    "INSERT INTO vanished VALUES (?, ?)", (id_, record.state.exit_code)
+                ).lastrowid
+                connection.execute("DELETE FROM vanished WHERE rowid = ? - ?", (row, _VANISHED))
+        del self._by_id[id_]
         self._by_name.pop(record.name, None)
 
     @contextlib.contextmanager
     def _naming(self, name: str) -> Iterator[sqlite3.Connection]:
+    def vanished(self, id_: str) -> int | None:
+        """Return what a container ended with that has vanished by itself, None for no such one."""
+        rows = self._database.query("SELECT exit_code FROM vanished WHERE id = ?", (id_,))
+        return rows[0][0] if rows else None
+
         """Give a transaction in which a container gets ``name``. Raises AlreadyExists."""
         other = self._by_name.get(name)
         if other:

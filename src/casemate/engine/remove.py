@@ -46,7 +46,7 @@ async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -
         elif record.active:
             return False
         live.cancel_backoff()
-        _take_away(engine, record)
+        await _take_away(engine, record)
         code = record.state.exit_code
         live.drop_clients()
         engine.forget(record.id)
@@ -73,14 +73,17 @@ async def _kill(engine: Engine, record: Record, live: Live) -> None:
     await asyncio.shield(ended)
 
 
-def _take_away(engine: Engine, record: Record) -> None:
-    """Take everything of the container out of sight, by renames and one transaction.
+async def _take_away(engine: Engine, record: Record) -> None:
+    """Take everything of the container out of sight, by one transaction and renames.
 
-    A crash in between leaves files without a record, which the next engine removes.
+    A crash in between leaves files without a record, which the next engine removes. A loss of power
+    must not leave a record without files; one that comes back to vanish may.
     """
     try:
         engine.networking.leave(record)
         engine.records.remove(record.id)
+        if not record.fixed.host.auto_remove:
+            await engine.durability.settled()
         erase(engine, record.id)
     except OSError as error:
         raise from_os(error, f"cannot remove container {record.name}") from error

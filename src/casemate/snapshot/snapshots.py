@@ -111,9 +111,9 @@ class Snapshotter:
         """Make the writable layer ``key`` over ``layers``, base first, and return its mount.
 
         The new root directory has the mode, owner and time that the image says. Nothing is synced:
-        a kill leaves a whole snapshot or none, but a loss of power soon after may leave one that
-        ``check`` calls damaged. Raises AlreadyExists, NotFound for a layer that is not stored,
-        InvalidArgument for a bad key.
+        a kill leaves a whole snapshot or none, but after a loss of power it needs ``restore``.
+        Raises AlreadyExists, NotFound for a layer that is not stored, InvalidArgument for a bad
+        key.
         """
         path = self._path(key)
         image = self._image(tuple(layers))
@@ -121,8 +121,7 @@ class Snapshotter:
         with _naming(f"cannot prepare snapshot {key}"), self._working() as work:
             _make_upper(f"{work.path}/upper", image.root)
             os.mkdir(f"{work.path}/work", 0o700)
-            with open(f"{work.path}/layers", "xb", buffering=0) as file:
-                file.write(msgspec.json.encode(list(layers)))
+            _write_layers(f"{work.path}/layers", layers)
             try:
                 os.rename(work.path, path)
             except OSError as error:
@@ -130,6 +129,28 @@ class Snapshotter:
                     raise AlreadyExists(f"snapshot {key} exists") from None
                 raise
         return self._writable(path, lower)
+
+    def restore(self, key: str, layers: Sequence[Digest]) -> None:
+        """Make what is missing of the snapshot ``key`` over ``layers``, after a loss of power.
+
+        What is there stays. Raises what ``prepare`` does, but never AlreadyExists.
+        """
+        path = self._path(key)
+        image = self._image(tuple(layers))
+        with _naming(f"cannot restore snapshot {key}"):
+            os.makedirs(f"{path}/work", 0o700, exist_ok=True)
+            if not os.path.isdir(f"{path}/upper"):
+                with self._working() as work:
+                    _make_upper(f"{work.path}/upper", image.root)
+                    os.rename(f"{work.path}/upper", f"{path}/upper")
+        try:
+            known = self._layers(key)
+        except (NotFound, DataLoss):
+            known = ()
+        if known != tuple(layers):
+            with _naming(f"cannot restore snapshot {key}"), self._working() as work:
+                _write_layers(f"{work.path}/layers", layers)
+                os.rename(f"{work.path}/layers", f"{path}/layers")
 
     def _working(self) -> contextlib.AbstractContextManager[scratch.Scratch]:
         return scratch.make(self._working_place)
@@ -250,6 +271,11 @@ class Snapshotter:
                 yield Finding("damaged", path, f"there is no directory {name}")
         for diff_id in sorted(set(layers) - known):
             yield Finding("missing", path, f"layer {diff_id} is not stored", diff_id)
+
+
+def _write_layers(path: str, layers: Sequence[Digest]) -> None:
+    with open(path, "xb", buffering=0) as file:
+        file.write(msgspec.json.encode(list(layers)))
 
 
 def _make_upper(path: str, root: Root) -> None:

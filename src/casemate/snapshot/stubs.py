@@ -67,6 +67,15 @@ class Stubs:
             if diff_id in _layers(f"{self._top}/{name}"):
                 scratch.take_away(f"{self._top}/{name}", self._working)
 
+    def clear(self) -> None:
+        """Remove all; they are made again when needed. Not while a container runs.
+
+        Nothing here is synced, so after a loss of power nobody knows what is whole.
+        """
+        for name in os.listdir(self._top):
+            if not name.startswith("."):
+                scratch.take_away(f"{self._top}/{name}", self._working)
+
     def clean(self) -> int:
         """Remove what a crash left half done, and return how many."""
         return scratch.clean(self._working)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -28,9 +30,13 @@ from casemate.network.options import PREFIX
 from casemate.network.store import Store
 
 
+def _database(place: object) -> Database:
+    return Database(f"{place}/engine.db")
+
+
 @pytest.fixture
 def database(tmp_path: object) -> Iterator[Database]:
-    opened = Database(f"{tmp_path}/engine.db")
+    opened = _database(tmp_path)
     yield opened
     opened.close()
 
@@ -227,28 +233,27 @@ def test_only_the_pool_is_given_but_all_of_the_subnet_may_be_chosen(store: Store
 def test_no_two_endpoints_ever_have_the_same_address(
     prefix: str, steps: list[tuple[int, bool, int]]
 ) -> None:
-    database = Database(":memory:")
-    store, subnet = Store(database), subnets.parse(prefix)
-    network = _added(store, subnet)
-    usable = {*subnet.prefix} - {*subnets.edges(subnet.prefix), subnet.gateway}
-    held: dict[str, object] = {}
-    for who, fixed, which in steps:
-        name = f"c{who}"
-        if name in held:
-            store.disconnect(name, network.id)
-            del held[name]
-            continue
-        wanted = [subnet.prefix[which % subnet.prefix.num_addresses]] if fixed else []
-        try:
-            held[name] = store.connect(network, name, fixed=wanted).addresses[0].ip
-        except Unavailable:
-            assert set(held.values()) == usable
-        except (AlreadyExists, InvalidArgument):
-            assert wanted[0] not in usable or wanted[0] in held.values()
-    assert len(set(held.values())) == len(held)
-    assert set(held.values()) <= usable
-    assert {one.container: one.addresses[0].ip for one in store.endpoints()} == held
-    database.close()
+    with tempfile.TemporaryDirectory() as place, contextlib.closing(_database(place)) as database:
+        store, subnet = Store(database), subnets.parse(prefix)
+        network = _added(store, subnet)
+        usable = {*subnet.prefix} - {*subnets.edges(subnet.prefix), subnet.gateway}
+        held: dict[str, object] = {}
+        for who, fixed, which in steps:
+            name = f"c{who}"
+            if name in held:
+                store.disconnect(name, network.id)
+                del held[name]
+                continue
+            wanted = [subnet.prefix[which % subnet.prefix.num_addresses]] if fixed else []
+            try:
+                held[name] = store.connect(network, name, fixed=wanted).addresses[0].ip
+            except Unavailable:
+                assert set(held.values()) == usable
+            except (AlreadyExists, InvalidArgument):
+                assert wanted[0] not in usable or wanted[0] in held.values()
+        assert len(set(held.values())) == len(held)
+        assert set(held.values()) <= usable
+        assert {one.container: one.addresses[0].ip for one in store.endpoints()} == held
 
 
 def test_threads_never_get_the_same_address(store: Store) -> None:
