@@ -74,12 +74,12 @@ async def check(engine: Engine, *, repair: bool) -> AsyncIterator[Problem | Chec
     )
 
 
-async def _mended(mend: _Mend) -> str:
 def _busy(engine: Engine) -> set[str]:
     """Return the containers with which something goes on; their removal may be it."""
     return {live.id for live in engine.lives() if live.lock.locked()}
 
 
+async def _mended(mend: _Mend) -> str:
     try:
         return await in_thread(mend)
     except (Error, OSError) as error:

@@ -87,13 +87,9 @@ class Engine:
         self.networking = networking
         self.program = program
         self.records = Records(database)
+        self.durability = Durability(database)
         self.trash = Trash(settings.paths.trash)
         self.stubs = Stubs(f"{settings.paths.root}/stubs", new_api=host.overlay_layers)
-        self.groups = Groups(database, settings.name)
-        self.parents = ParentPaths(database)
-        #: Held by whoever makes, changes or removes a group.
-        self.grouping = asyncio.Lock()
-        self.durability = Durability(database)
         self.users = Users(host.root_place, new_api=host.overlay_layers)
         self.events = Events()
         self.watching = Watching()
@@ -230,10 +226,10 @@ class Engine:
         self.networking.close()
         self.hierarchies.close()
         self.program.close()
+        self.durability.close()
         self.database.close()
 
     def state_directory(self, id_: str) -> int:
-        self.durability.close()
         """Return a descriptor of the container's state directory."""
         return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 

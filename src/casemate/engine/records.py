@@ -264,13 +264,13 @@ class Records:
         del self._by_id[id_]
         self._by_name.pop(record.name, None)
 
-    @contextlib.contextmanager
-    def _naming(self, name: str) -> Iterator[sqlite3.Connection]:
     def vanished(self, id_: str) -> int | None:
         """Return what a container ended with that has vanished by itself, None for no such one."""
         rows = self._database.query("SELECT exit_code FROM vanished WHERE id = ?", (id_,))
         return rows[0][0] if rows else None
 
+    @contextlib.contextmanager
+    def _naming(self, name: str) -> Iterator[sqlite3.Connection]:
         """Give a transaction in which a container gets ``name``. Raises AlreadyExists."""
         other = self._by_name.get(name)
         if other:

@@ -14,12 +14,12 @@ from casemate.engine import claims, life, policy, run, update
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.live import Live
-from casemate.engine.records import Record
 from casemate.engine.mend import mend
+from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
-from casemate.linux.cgroups import cgroup as cgroups
 from casemate.layer.scratch import sync_directory
+from casemate.linux.cgroups import cgroup as cgroups
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
 
@@ -32,9 +32,9 @@ async def recover(engine: Engine) -> None:
     Containers that shall run whenever the engine does are started when all is put right.
     """
     restarted = _machine_restarted(engine)
-    for record in engine.records.all():
     if restarted:
         await in_thread(lambda: mend(engine))
+    for record in engine.records.all():
         try:
             await _recover_one(engine, record, restarted=restarted)
         except (Error, OSError) as error:
@@ -162,31 +162,31 @@ async def _bury(engine: Engine, record: Record, live: Live, *, restarted: bool) 
 
 def _machine_restarted(engine: Engine) -> bool:
     """Tell whether the machine was started anew since the last engine of this root."""
-    try:
-        with open(engine.paths.boot, encoding="ascii") as file:
     return _noted(engine) not in ("", _boot_id())
 
 
 def _noted(engine: Engine) -> str:
     """Return which start of the machine the engine before has seen, "" for no engine before."""
+    try:
+        with open(engine.paths.boot, encoding="ascii") as file:
             return file.read().strip()
     except FileNotFoundError:
         return ""
 
 
 def _note_machine(engine: Engine) -> None:
-    partial = f"{engine.paths.boot}.new"
-    with open(partial, "w", encoding="ascii") as file:
     """Write down under which start of the machine this engine runs, once for each, durably."""
     if _noted(engine) == _boot_id():
         return
+    partial = f"{engine.paths.boot}.new"
+    with open(partial, "w", encoding="ascii") as file:
         file.write(f"{_boot_id()}\n")
-    os.replace(partial, engine.paths.boot)
-
         file.flush()
         os.fsync(file.fileno())
-
+    os.replace(partial, engine.paths.boot)
     sync_directory(engine.paths.root)
+
+
 def _boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
