@@ -13,6 +13,7 @@ from casemate.api import (
     containers,
     exec,
     files,
+    groups,
     images,
     life,
     networks,
@@ -51,6 +52,7 @@ class App:
                 *images.ROUTES,
                 *networks.ROUTES,
                 *own.ROUTES,
+                *groups.ROUTES,
                 *absent.ROUTES,
             )
         )

@@ -43,7 +43,7 @@ def names_of(suggest: str, options: Arguments) -> tuple[list[Candidate], bool]:
         return [(name, "") for name in _CAPABILITIES.split()], False
     if suggest == "registries":
         return _registries(options), False
-    if suggest in _CONTAINERS or suggest in ("images", "networks", "volumes", "objects"):
+    if suggest in _CONTAINERS or suggest in ("groups", "images", "networks", "volumes", "objects"):
         return _objects(suggest, options), suggest == "volumes"
     return [(word, "") for word in suggest.split()], False
 
@@ -74,7 +74,8 @@ def _ask(kind: str, options: Arguments) -> list[Candidate]:
     from casemate.client.place import Location
 
     # Without a place: an engine is not started only because somebody pressed a key.
-    engine = Engine(Location(Session("", options).location.address, None))
+    place = Location(Session("", options).location.address, None)
+    engine = Engine(place, "/casemate") if kind == "groups" else Engine(place)
     try:
         return _listed(engine, kind)
     finally:
@@ -92,6 +93,8 @@ def _listed(engine: Engine, kind: str) -> list[Candidate]:
         ]
     if kind == "images":
         return [(tag, "") for image in engine.get("/images/json") for tag in _tags(image)]
+    if kind == "groups":
+        return [(item["Name"], item["Cgroup"]) for item in engine.get("/groups")]
     if kind == "networks":
         return [(item["Name"], item.get("Driver", "")) for item in engine.get("/networks")]
     return [(item["Name"], "") for item in engine.get("/volumes").get("Volumes") or []]

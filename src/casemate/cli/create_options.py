@@ -51,6 +51,7 @@ _WALLS = (
     Option("cap-drop", LIST, "Drop Linux capabilities", suggest="capabilities"),
     Option("cgroup-parent", "string", "Optional parent cgroup for the container"),
     Option("cgroupns", "string", "Cgroup namespace to use (host|private)", suggest="host private"),
+    Option("group", "string", "Group whose budget the container is part of", suggest="groups"),
     Option("group-add", LIST, "Add additional groups to join"),
     Option("ipc", "string", "IPC mode to use", suggest="container: host none private shareable"),
     Option(

@@ -80,6 +80,16 @@ GROUPS = {
             "run": COMMON["run"],
         },
     ),
+    "group": (
+        "Manage groups: named parts of the machine, each with a budget",
+        {
+            "create": ("group_create", "Create a group"),
+            "inspect": ("group_inspect", "Display detailed information on one or more groups"),
+            "ls": ("group_ls", "List groups, with what of their budgets is used"),
+            "rm": ("group_rm", "Remove one or more groups"),
+            "update": ("group_update", "Change the budget of one or more groups"),
+        },
+    ),
     "image": (
         "Manage images",
         {
@@ -124,6 +134,8 @@ ALIASES = {
     ("container", "list"): "ls",
     ("container", "ps"): "ls",
     ("container", "remove"): "rm",
+    ("group", "list"): "ls",
+    ("group", "remove"): "rm",
     ("image", "list"): "ls",
     ("image", "remove"): "rm",
     ("image", "rmi"): "rm",

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
 from casemate.content import fsck as blobs
-from casemate.engine import run
+from casemate.engine import parents, run
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
+from casemate.engine.groups import places
 from casemate.engine.images import collect
 from casemate.engine.threads import in_thread
 from casemate.errors import Error, NotFound
@@ -218,11 +219,23 @@ async def _cgroups(engine: Engine) -> _Found:
     name = engine.settings.name
     paths = await in_thread(lambda: cgroups.walk(engine.hierarchies, name))
     owned = engine.cgroups
-    return {
+    found: _Found = {
         Problem("cgroup", path, "no container owns it"): _removed(engine, path)
         for path in reversed(paths)
         if path not in owned and not any(o.startswith(f"{path}/") for o in owned)
     }
+    for path in filter(lambda p: engine.cgroup(p).is_idle(), parents.unused(engine)):
+        problem = Problem("cgroup", path, "it was made for containers and has none")
+        found[problem] = _given_back(engine, path)
+    return found
+
+
+def _given_back(engine: Engine, path: str) -> _Mend:
+    def remove() -> str:
+        parents.remove_unused(engine, path)
+        return "kept: others use it" if path in engine.parents.paths else "removed"
+
+    return remove
 
 
 def _removed(engine: Engine, path: str) -> _Mend:
@@ -233,4 +246,17 @@ def _removed(engine: Engine, path: str) -> _Mend:
     return remove
 
 
-_LOOKS: tuple[_Look, ...] = (_blobs, _layers, _images, _snapshots, _containers, _cgroups)
+async def _groups(engine: Engine) -> _Found:
+    found = await in_thread(lambda: list(places.findings(engine)))
+    return {Problem("group", g.name, text): _within_budget(engine, g.name) for g, text in found}
+
+
+def _within_budget(engine: Engine, name: str) -> _Mend:
+    def mend() -> str:
+        places.apply(engine, engine.groups.find(name))
+        return "its budget is in force again"
+
+    return mend
+
+
+_LOOKS: tuple[_Look, ...] = (_blobs, _layers, _images, _snapshots, _containers, _cgroups, _groups)

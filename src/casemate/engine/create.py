@@ -14,6 +14,7 @@ from casemate.engine import (
     mountpoints,
     namefiles,
     names,
+    parents,
     policy,
     publishing,
     sharing,
@@ -29,7 +30,6 @@ from casemate.engine.signals import number as signal_number
 from casemate.engine.translate import Surroundings
 from casemate.errors import InvalidArgument, NotFound, Unsupported, from_os
 from casemate.image.store import Image
-from casemate.linux.cgroups import lifecycle
 from casemate.oci import platform as platforms
 from casemate.oci.platform import Platform
 from casemate.spec.identity import Identity
@@ -93,6 +93,7 @@ def describe(
             mounts=mountpoints.parse(host),
             platform=image.config.os,
             first_id=_first_id(engine, host, config),
+            group=parents.group_of(engine, host),
         ),
         state=State(),
     )
@@ -150,7 +151,7 @@ def _check(engine: Engine, record: Record) -> None:
     translate.options(record, Identity(), engine.machine, surroundings=Surroundings())
     logoptions.parse(host.log_config)
     _check_volumes(record)
-    _check_parent(engine, host.cgroup_parent)
+    parents.check(engine, record, host)
     publishing.check(config, host)
     namefiles.check(config, host)
     policy.check(host)
@@ -171,12 +172,6 @@ def _check_volumes(record: Record) -> None:
             f"a volume below a read-only root is not supported yet: {volume[:200]}",
             hint=f"--tmpfs {volume[:200]} makes a place that can be written",
         )
-
-
-def _check_parent(engine: Engine, path: str) -> None:
-    """Refuse a parent among the engine's own cgroups, which it removes when nobody owns them."""
-    if lifecycle.checked(path or "/x").split("/")[0] == engine.settings.name:
-        raise InvalidArgument(f"invalid --cgroup-parent {path[:200]!r}: it is the engine's own")
 
 
 def _make(engine: Engine, record: Record) -> None:

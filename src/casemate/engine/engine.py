@@ -16,9 +16,11 @@ from casemate.database import Database
 from casemate.engine import policy
 from casemate.engine.durability import Durability
 from casemate.engine.events import Events
+from casemate.engine.groups.records import Groups
 from casemate.engine.live import Live
 from casemate.engine.model import HostConfig
 from casemate.engine.networking import Networking
+from casemate.engine.parentpaths import ParentPaths
 from casemate.engine.paths import Paths
 from casemate.engine.records import Record, Records, Status
 from casemate.engine.rooms import Rooms
@@ -87,6 +89,10 @@ class Engine:
         self.networking = networking
         self.program = program
         self.records = Records(database)
+        self.groups = Groups(database, settings.name)
+        self.parents = ParentPaths(database)
+        #: Held by whoever makes, changes or removes a group.
+        self.grouping = asyncio.Lock()
         self.durability = Durability(database)
         self.trash = Trash(settings.paths.trash)
         self.stubs = Stubs(f"{settings.paths.root}/stubs", new_api=host.overlay_layers)
@@ -173,7 +179,8 @@ class Engine:
     def cgroups(self) -> set[str]:
         """The cgroups that are in use, or on their way in or out."""
         recorded = {record.state.cgroup for record in self.records.all()}
-        return recorded | {live.cgroup for live in self.lives()} | self.rooms.cgroups
+        living = {live.cgroup for live in self.lives()}
+        return recorded | living | self.rooms.cgroups | self.groups.paths
 
     def owners(self) -> list[Record]:
         """Return all containers, with those that are being created: what they use stays."""

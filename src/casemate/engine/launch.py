@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import mountpoints, namefiles, peers
+from casemate.engine import mountpoints, namefiles, parents, peers
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
@@ -70,7 +70,7 @@ async def _in_room(
 ) -> None:
     room = await engine.rooms.take(
         bundle.plan,
-        record.fixed.host.cgroup_parent,
+        parents.ready(engine, record),
         fresh=any(point.type == "bind" for point in record.fixed.mounts),
         peer=bundle.peers["pid"].descriptor if "pid" in bundle.peers else -1,
     )
@@ -79,6 +79,7 @@ async def _in_room(
     except BaseException:
         await discard(room)
         live.shim, live.cgroup = None, ""
+        parents.give_back(engine, room.cgroup.path)
         raise
 
 

@@ -164,6 +164,7 @@ class HostConfig(_Struct, frozen=True):
     cpu_shares: int = 0
     memory: int = 0
     cgroup_parent: str = ""
+    group: str = ""  # ours
     blkio_weight: int = 0
     blkio_weight_device: list[dict[str, Any]] | None = None
     blkio_device_read_bps: list[dict[str, Any]] | None = None

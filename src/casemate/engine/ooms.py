@@ -31,7 +31,7 @@ def watch(engine: Engine, id_: str, live: Live, shim: Shim) -> asyncio.Task[None
     """
     record = engine.records.get(id_)
     host = record.fixed.host if record else None
-    if not record or not host or not (host.memory or host.cgroup_parent):
+    if not record or not host or not (host.memory or host.cgroup_parent or record.fixed.group):
         return None
     cgroup = engine.cgroup(record.state.cgroup)
     return engine.background(_watch(engine, record, live, shim, cgroup))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.engine import peers
+from casemate.engine import parents, peers
 from casemate.engine.bundle import Bundle, identify, make_bundle
 from casemate.engine.create import describe
 from casemate.engine.engine import Engine
@@ -18,7 +18,7 @@ def planned(engine: Engine, request: CreateRequest) -> Bundle:
     record = describe(engine, request)
     identity = identify(engine, record, engine.snapshots.view(record.fixed.layers))
     root = engine.snapshots.planned(record.id, record.fixed.layers)
-    cgroup = f"{engine.settings.name}/{record.id}"
+    cgroup = f"{parents.path(engine, record)}/{record.id}"
     with peers.held(engine, record) as shared:
         bundle = make_bundle(engine, record, root, identity, shared, cgroup)
     return bundle._replace(plan=attached(bundle.plan, engine.cgroup(cgroup)))

@@ -69,6 +69,7 @@ class Fixed(msgspec.Struct, frozen=True):
     ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
     ``first_id`` is what root in its user namespace is on the host, 0 without one. What is ``owned``
     does not outlive its owner: ``claims`` sees to that until it has started, then its supervisor.
+    ``group`` is the name of the group it is inside, empty for none.
     """
 
     config: Config
@@ -81,6 +82,7 @@ class Fixed(msgspec.Struct, frozen=True):
     platform: str = "linux"
     first_id: int = 0
     owned: bool = False
+    group: str = ""
 
 
 class State(msgspec.Struct, frozen=True):

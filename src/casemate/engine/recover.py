@@ -10,9 +10,10 @@ import logging
 import os
 
 from casemate.content import collect
-from casemate.engine import claims, life, policy, run, update
+from casemate.engine import claims, life, parents, policy, run, update
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
+from casemate.engine.groups import places
 from casemate.engine.live import Live
 from casemate.engine.mend import mend
 from casemate.engine.records import Record
@@ -41,6 +42,7 @@ async def recover(engine: Engine) -> None:
             _LOG.error("container %s: %s", record.name, error)
     engine.networking.recover({live.id for live in engine.lives() if live.shim})
     await in_thread(lambda: _sweep(engine))
+    await in_thread(lambda: places.recover(engine))
     wanted = [
         record
         for record in engine.records.all()
@@ -202,11 +204,14 @@ def _sweep(engine: Engine) -> None:
 
 
 def _sweep_cgroups(engine: Engine) -> None:
-    owned = {record.state.cgroup for record in engine.records.all()}
+    owned = {record.state.cgroup for record in engine.records.all()} | engine.groups.paths
     for path in reversed(cgroups.walk(engine.hierarchies, engine.settings.name)):
         if path not in owned and not any(o.startswith(f"{path}/") for o in owned):
             with run.telling(f"cgroup {path}"):
                 run.clear(engine.cgroup(path))
+    for path in parents.unused(engine):
+        with run.telling(f"cgroup {path}"):
+            parents.remove_unused(engine, path)
 
 
 def _sweep_files(engine: Engine) -> None:

@@ -7,7 +7,8 @@ from casemate.errors import InvalidArgument
 from casemate.oci.runtime import Cpu, Memory, Pids, Resources, Rlimit
 
 _MIN_MEMORY = 6 << 20
-_PERIOD_US = 100_000
+#: In which a quota of time is counted when nothing else is asked.
+PERIOD_US = 100_000
 
 
 def resources(host: HostConfig) -> Resources:
@@ -53,7 +54,7 @@ def _cpu(host: HostConfig) -> Cpu | None:
         )
     quota, period = host.cpu_quota or None, host.cpu_period or None
     if host.nano_cpus:
-        period, quota = _PERIOD_US, host.nano_cpus * _PERIOD_US // 1_000_000_000
+        period, quota = PERIOD_US, host.nano_cpus * PERIOD_US // 1_000_000_000
     if not (host.cpu_shares or quota or period or host.cpuset_cpus or host.cpuset_mems):
         return None
     return Cpu(

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from casemate.engine import sharing
+from casemate.engine import parents, sharing
 from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -87,6 +87,9 @@ async def ended(
     if cgroup:
         await remove_cgroup(cgroup)
     live.cgroup = ""
+    if cgroup:
+        with telling(f"what is above cgroup {cgroup.path}"):
+            parents.give_back(engine, cgroup.path)
 
 
 def _learn(

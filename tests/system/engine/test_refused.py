@@ -48,7 +48,7 @@ EXECUTED = {
     *("NetworkMode", "OomScoreAdj", "PidsLimit", "PortBindings", "Privileged", "PublishAllPorts"),
     *("ReadonlyPaths", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "ShmSize", "Sysctls"),
     *("Tmpfs", "Ulimits", "CgroupnsMode", "IpcMode", "Isolation", "PidMode", "UTSMode"),
-    *("UsernsMode",),
+    *("UsernsMode", "Group"),
 }
 
 #: Said to others than the engine: where the client writes the id, and remarks.

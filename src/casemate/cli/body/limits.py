@@ -28,6 +28,7 @@ def resources(arguments: Arguments) -> dict[str, Any]:
     return {
         **changeable(arguments),
         "CgroupParent": arguments.text("cgroup-parent"),
+        **({"Group": arguments.text("group")} if arguments.given("group") else {}),
         "MemorySwappiness": swappiness,
         "OomKillDisable": arguments.switch("oom-kill-disable"),
         "PidsLimit": arguments.number("pids-limit"),
@@ -45,7 +46,7 @@ def changeable(arguments: Arguments) -> dict[str, Any]:
     return {
         "CpuShares": arguments.number("cpu-shares"),
         "Memory": size(arguments, "memory"),
-        "NanoCpus": _cpus(arguments),
+        "NanoCpus": cpus(arguments),
         "BlkioWeight": _weight(arguments),
         "CpuPeriod": arguments.number("cpu-period"),
         "CpuQuota": arguments.number("cpu-quota"),
@@ -120,7 +121,7 @@ def restart_policy(text: str) -> dict[str, Any]:
     return {"Name": name, "MaximumRetryCount": retries}
 
 
-def _cpus(arguments: Arguments) -> int:
+def cpus(arguments: Arguments) -> int:
     """Return ``--cpus`` in billionths: a decimal number, or a fraction such as 1/2."""
     text = arguments.text("cpus")
     if not text:

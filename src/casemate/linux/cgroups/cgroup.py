@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from casemate.errors import Unsupported, from_os
@@ -11,6 +11,7 @@ from casemate.linux.cgroups import (
     blockio,
     cpu,
     cpuset,
+    cpuset_tree,
     devices,
     lifecycle,
     memory,
@@ -62,9 +63,28 @@ class Cgroup(NamedTuple):
         """Make it, and what is above it; see ``lifecycle.create``."""
         lifecycle.create(self.hierarchies, self.path)
 
+    def is_idle(self) -> bool:
+        """Tell whether it is there, and nothing in it."""
+        places = [held.place(self.path) for held in self.hierarchies.held]
+        there = [place for place in places if place.has("cgroup.procs")]
+        with self._named("read"):
+            return bool(there) and not any(processes.pids(p) or p.children() for p in there)
+
+    def establish(self) -> bool:
+        """Make it, where it is not there, for cgroups below it; see ``lifecycle.establish``."""
+        return lifecycle.establish(self.hierarchies, self.path)
+
+    def exists(self) -> bool:
+        """Tell whether it is there in any hierarchy."""
+        return any(h.place(self.path).has("cgroup.procs") for h in self.hierarchies.held)
+
     def delete(self, timeout_s: float = _TIMEOUT_S) -> None:
         """Remove it and what is below it; see ``lifecycle.delete``."""
         lifecycle.delete(self.hierarchies, self.path, timeout_s)
+
+    def delete_empty(self) -> None:
+        """Remove it if nothing is inside; see ``lifecycle.delete_empty``."""
+        lifecycle.delete_empty(self.hierarchies, self.path)
 
     def procs_paths(self) -> tuple[str, ...]:
         """Return the files into which the id of a process is written to put it here."""
@@ -80,16 +100,39 @@ class Cgroup(NamedTuple):
         NotFound without the cgroup.
         """
         with self._named("limit"):
-            for controller, settings in _SETTINGS.items():
-                if any(getattr(limits, f) not in (None, "") for f in _FIELDS[controller]):
-                    place = self._place(controller)
-                    setting.apply(place, settings(place, limits))
+            for place, settings in self._settings(limits):
+                setting.apply(place, settings)
             if limits.devices:
                 unified = self.hierarchies.unified
                 place_or_none = self.hierarchies.find("devices", self.path)
                 if place_or_none is None and unified:
                     place_or_none = unified.place(self.path)
                 devices.apply(place_or_none or self._place("devices"), limits.devices)
+
+    def unheld(self, limits: Limits) -> list[str]:
+        """Return in words which of ``limits`` are not in force, but for devices."""
+        with self._named("read"):
+            return [
+                text
+                for place, settings in self._settings(limits)
+                for text in setting.unheld(place, settings)
+            ]
+
+    def share(self, cpus: str, mems: str, own: Mapping[str, tuple[str, str]]) -> None:
+        """Give it and what is below other processors and nodes; "" for all of its parent's.
+
+        ``own`` are the sets of cgroups below, by path, that are not to have just all of these.
+        Raises as ``apply``.
+        """
+        place = self.hierarchies.find("cpuset", self.path)
+        if place is None and not cpus and not mems:
+            return
+        with self._named("limit"):
+            for number, text in enumerate((cpus, mems)):
+                chosen = {path: sets[number] for path, sets in own.items() if sets[number]}
+                cpuset_tree.share(
+                    place or self._place("cpuset"), cpuset.FILES[number], text, chosen
+                )
 
     def limits(self) -> Limits:
         """Return the limits in force, but for devices; None where nothing manages them."""
@@ -169,6 +212,13 @@ class Cgroup(NamedTuple):
         """Kill all processes here and below; return when none is left. Raises Unavailable."""
         with self._named("kill"):
             processes.kill(self.hierarchies.processes(self.path), timeout_s)
+
+    def _settings(self, limits: Limits) -> Iterator[tuple[Place, list[setting.Setting]]]:
+        """Yield what to write where, for the controllers that ``limits`` say something of."""
+        for controller, settings in _SETTINGS.items():
+            if any(getattr(limits, f) not in (None, "") for f in _FIELDS[controller]):
+                place = self._place(controller)
+                yield place, settings(place, limits)
 
     def _place(self, controller: str) -> Place:
         place = self.hierarchies.find(controller, self.path)

@@ -48,6 +48,17 @@ def inside(part: Ranges, whole: Ranges) -> bool:
     return all(any(low <= first and last <= high for low, high in whole) for first, last in part)
 
 
+def common(one: Ranges, other: Ranges) -> str:
+    """Return the list of the numbers that are in both."""
+    found = [
+        (max(first, low), min(last, high))
+        for first, last in one
+        for low, high in other
+        if max(first, low) <= min(last, high)
+    ]
+    return ",".join(f"{first}-{last}" for first, last in found)
+
+
 def settings(place: Place, limits: Limits) -> list[Setting]:
     """Return what to write for the cpuset part of ``limits``. Raises InvalidArgument."""
     chosen = []
@@ -55,12 +66,17 @@ def settings(place: Place, limits: Limits) -> list[Setting]:
         if not text:
             continue
         asked = parse_list(text)
-        available = _available(place, file)
-        if not inside(asked, parse_list(available)):
-            what = "CPUs" if file == "cpuset.cpus" else "memory nodes"
-            raise InvalidArgument(f"cannot use {what} {text}: available are {available.strip()}")
+        check(place, file, text)
         chosen.append(Setting(file, text, functools.partial(_is_list, asked)))
     return chosen
+
+
+def check(place: Place, file: str, text: str) -> None:
+    """Refuse a list that the cgroup above does not have. Raises InvalidArgument, OSError."""
+    available = _available(place, file)
+    if not inside(parse_list(text), parse_list(available)):
+        what = "CPUs" if file == "cpuset.cpus" else "memory nodes"
+        raise InvalidArgument(f"cannot use {what} {text}: available are {available.strip()}")
 
 
 def _is_list(asked: Ranges, held: str) -> bool:

@@ -75,6 +75,27 @@ def create(hierarchies: Hierarchies, path: str) -> None:
         raise from_os(error, f"cannot make cgroup {path}") from error
 
 
+def establish(hierarchies: Hierarchies, path: str) -> bool:
+    """Make the cgroup ``path`` and those above it, for cgroups below it, where it is not there.
+
+    Returns whether something was made. Raises as ``create``, but for AlreadyExists.
+    """
+    made = False
+    try:
+        for held in hierarchies.held:
+            place = held.place(path)
+            if place.has("cgroup.procs"):
+                continue
+            with contextlib.suppress(FileExistsError):  # another thread was faster
+                _make(held, path)
+                _prepare(held, place)
+                _inherited(held, place)
+                made = True
+    except OSError as error:
+        raise from_os(error, f"cannot make cgroup {path}") from error
+    return made
+
+
 def delete(hierarchies: Hierarchies, path: str, timeout_s: float) -> None:
     """Remove the cgroup ``path`` and those below it; one that is not there is no error.
 
@@ -92,6 +113,22 @@ def delete(hierarchies: Hierarchies, path: str, timeout_s: float) -> None:
             raise from_os(error, f"cannot delete cgroup {path}") from error
         left = " ".join(map(str, pids(place)[:20]))
         raise Conflict(f"cannot delete cgroup {path}: processes are left: {left or 'unknown'}")
+
+
+def delete_empty(hierarchies: Hierarchies, path: str) -> None:
+    """Remove the cgroup ``path``; one that is not there is no error.
+
+    Raises Conflict when processes or cgroups are in it; it may be gone in part then.
+    """
+    for held in reversed(hierarchies.held):
+        place = held.place(path)
+        try:
+            if _removed(place):
+                continue
+            left = " ".join([*place.children(), *map(str, pids(place))][:20])
+        except OSError as error:
+            raise from_os(error, f"cannot delete cgroup {path}") from error
+        raise Conflict(f"cannot delete cgroup {path}: it is not empty: {left or 'unknown'}")
 
 
 def walk(hierarchies: Hierarchies, prefix: str) -> list[str]:
@@ -117,10 +154,19 @@ def _make(held: Held, path: str) -> None:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(place.path, _MODE, dir_fd=held.fd)
                 _prepare(held, place)
-                if held.hierarchy.version == 1 and "cpuset" in held.hierarchy.controllers:
-                    # What is made below has processors and nodes from the start then.
-                    place.write("cgroup.clone_children", "1")
+                _inherited(held, place)
         os.mkdir(path, _MODE, dir_fd=held.fd)
+
+
+def _inherited(held: Held, place: Place) -> None:
+    """Have what is made below a new cgroup be part of it; in version 2 it always is."""
+    if held.hierarchy.version == 2:
+        return
+    if "cpuset" in held.hierarchy.controllers:
+        # It has processors and nodes from the start then.
+        place.write("cgroup.clone_children", "1")
+    if "memory" in held.hierarchy.controllers and place.has("memory.use_hierarchy"):
+        place.write("memory.use_hierarchy", "1")  # the kernel's own default since 5.11
 
 
 def _prepare(held: Held, place: Place) -> None:

@@ -70,6 +70,17 @@ def apply(place: Place, settings: Iterable[Setting]) -> None:
             )
 
 
+def unheld(place: Place, settings: Iterable[Setting]) -> list[str]:
+    """Return in words which of ``settings`` are not in force. Raises OSError."""
+    last = {setting.file: setting for setting in settings}
+    held = {file: place.read(file) for file in last}
+    return [
+        f"{file} is {held[file].strip()[:80]!r} instead of {setting.value!r}"
+        for file, setting in last.items()
+        if not setting.holds(held[file])
+    ]
+
+
 def refused(place: Place, setting: Setting, error: OSError) -> Error:
     """Return the error that names the value which the kernel did not take."""
     what = f"cannot set {setting.file} of cgroup {place.path} to {setting.value[:80]}"
