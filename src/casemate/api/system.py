@@ -15,6 +15,7 @@ from casemate.api.documents import system as documents
 from casemate.api.router import OLDEST, VERSION, Call, Route
 from casemate.engine.clock import now_ns
 from casemate.engine.events import Event
+from casemate.engine.filters import refuse_unknown
 from casemate.engine.threads import in_own_thread
 from casemate.engine.times import time_of
 from casemate.http.message import Response
@@ -23,6 +24,11 @@ from casemate.registry.credentials import Credentials, FixedKeychain
 from casemate.registry.login import login
 
 _HUB = "docker.io"
+#: Some are kinds of objects that this engine has none of: no event is about them.
+_EVENT_FILTERS = frozenset(
+    "config container daemon event image label network node plugin scope secret service type"
+    " volume".split()
+)
 
 
 async def _ping(call: Call) -> Response:
@@ -71,6 +77,7 @@ def _domain(address: str) -> str:
 
 async def _events(call: Call) -> None:
     query, wanted = call.request.query, filters(call)
+    refuse_unknown(wanted, _EVENT_FILTERS)
     since, until = time_of(query.get("since", "")), time_of(query.get("until", ""))
     listener = call.engine.events.listen()
     # Taken at the same moment: no event is in both, none is in neither.

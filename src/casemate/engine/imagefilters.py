@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from casemate.engine.engine import Engine
+from casemate.engine.filters import refuse_unknown
 from casemate.engine.times import time_of
 from casemate.errors import InvalidArgument
 from casemate.image.store import Image
@@ -18,9 +19,7 @@ Matches = Callable[[Image], bool]
 
 def matcher(engine: Engine, filters: Mapping[str, list[str]]) -> Matches:
     """Return the test that ``filters`` ask for. Raises InvalidArgument for an unknown one."""
-    unknown = sorted(set(filters) - _NAMES)
-    if unknown:
-        raise InvalidArgument(f"invalid filter '{unknown[0][:40]}'")
+    refuse_unknown(filters, _NAMES)
     before = [_created(engine.images.find(text)) for text in filters.get("before", ())]
     before += [time_of(text) for text in filters.get("until", ())]
     since = [_created(engine.images.find(text)) for text in filters.get("since", ())]

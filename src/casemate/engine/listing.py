@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from casemate.engine import sharing
 from casemate.engine.engine import Engine
+from casemate.engine.filters import refuse_unknown
 from casemate.engine.pattern import Pattern
 from casemate.engine.records import Record
 from casemate.engine.states import STATUSES
@@ -21,9 +22,7 @@ def listed(
     engine: Engine, *, everything: bool, limit: int | None, filters: Filters
 ) -> list[Record]:
     """Return the containers to show, the newest first. Raises InvalidArgument for a filter."""
-    for name in filters:
-        if name not in _TESTS and name not in ("before", "since"):
-            raise InvalidArgument(f"invalid filter '{name[:40]}'")
+    refuse_unknown(filters, {*_TESTS, "before", "since"})
     _check(filters)
     found = sorted(engine.records.all(), key=lambda r: r.created_ns, reverse=True)
     narrowed = bool(limit and limit > 0) or "status" in filters or "exited" in filters

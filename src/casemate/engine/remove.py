@@ -11,11 +11,12 @@ from casemate.engine import states
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
+from casemate.engine.filters import refuse_unknown
 from casemate.engine.live import Live
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
 from casemate.engine.times import time_of
-from casemate.errors import Conflict, InvalidArgument, NotFound, from_os
+from casemate.errors import Conflict, NotFound, from_os
 from casemate.supervise.connection import Gone
 
 
@@ -91,9 +92,7 @@ async def _take_away(engine: Engine, record: Record) -> None:
 
 async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
     """Remove the containers that do not run; returns their ids and the bytes freed."""
-    unknown = sorted(set(filters) - {"label", "label!", "until"})
-    if unknown:
-        raise InvalidArgument(f"invalid filter '{unknown[0][:40]}'")
+    refuse_unknown(filters, ("label", "label!", "until"))
     gone, freed = [], 0
     for record in engine.records.all():
         if record.up:

@@ -302,3 +302,23 @@ def test_a_listener_hears_what_comes(engine: RunningEngine) -> None:
         event = json.loads(next(iter(reply.lines())))
     assert (event["Action"], event["Actor"]["ID"]) == ("die", id_)
     client.close()
+
+
+@pytest.mark.parametrize("path", ["/events", "/networks", "/containers/json", "/images/json"])
+def test_filters_that_nobody_knows_are_refused(engine: RunningEngine, path: str) -> None:
+    unknown = quote(json.dumps({"colour": ["red"]}))
+    with pytest.raises(InvalidArgument, match="invalid filter 'colour'"):
+        engine.client.get(f"{path}?filters={unknown}")
+
+
+def test_networks_are_filtered(engine: RunningEngine) -> None:
+    def found(**filters: list[str]) -> list[str]:
+        path = f"/networks?filters={quote(json.dumps(filters))}"
+        return sorted(network["Name"] for network in engine.client.get(path))
+
+    everything = found()
+    assert everything == found(type=["builtin"]) == found(dangling=["false"])
+    assert found(driver=["host", "null"]) == ["host", "none"]
+    assert found(type=["custom"]) == found(dangling=["true"]) == found(label=["a"]) == []
+    with pytest.raises(InvalidArgument, match="'type'='x'"):
+        found(type=["x"])
