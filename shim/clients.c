@@ -63,13 +63,14 @@ void clients_drop_all(struct process *p)
 		client_drop(p, p->clients);
 }
 
-bool client_attach(struct process *p, int fd, unsigned flags)
+bool client_attach(struct process *p, int fd, unsigned flags, const char *keys, size_t count)
 {
 	struct client *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return false;
-	*c = (struct client){ .fd = fd, .flags = flags, .next = p->clients };
+	*c = (struct client){ .fd = fd, .flags = flags, .keys_used = count, .next = p->clients };
+	memcpy(c->keys, keys, count);
 	p->clients = c;
 	return true;
 }
@@ -178,11 +179,42 @@ void clients_feed(struct process *p)
 		feed(p, c);
 }
 
+/* Puts what the byte, behind the keys that were typed before it, leaves of what can be no detach keys to
+ * out; returns how much that is. */
+static size_t sift(struct client *c, char byte, char *out)
+{
+	char held[KEYS_MAX];
+	size_t n = 0;
+
+	memcpy(held, c->keys, c->typed);
+	held[c->typed++] = byte;
+	while (c->typed && memcmp(held, c->keys, c->typed) != 0) {
+		out[n++] = held[0];
+		memmove(held, held + 1, --c->typed);
+	}
+	return n;
+}
+
+/* Takes the detach keys out of the n bytes that were read behind the room for those that are held back.
+ * True when they are complete; what comes after them is nobody's. */
+static bool detached(struct client *c, size_t n)
+{
+	bool complete = false;
+
+	c->in_used = 0;
+	for (size_t i = 0; i < n && !complete; i++) {
+		c->in_used += sift(c, c->in[KEYS_MAX + i], c->in + c->in_used);
+		complete = c->typed == c->keys_used;
+	}
+	return complete;
+}
+
 static void take_input(struct process *p, struct client *c)
 {
-	if (!c->in && !(c->in = malloc(INPUT)))
+	if (!c->in && !(c->in = malloc(KEYS_MAX + INPUT)))
 		return;
-	ssize_t n = recv(c->fd, c->in, INPUT, MSG_DONTWAIT);
+	bool watched = p->tty && c->keys_used && c->flags & ATTACH_STDIN;
+	ssize_t n = recv(c->fd, watched ? c->in + KEYS_MAX : c->in, INPUT, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
@@ -190,6 +222,9 @@ static void take_input(struct process *p, struct client *c)
 		return;
 	}
 	if (n == 0) {
+		memcpy(c->in, c->keys, c->typed); /* what was held back */
+		c->in_used = c->typed;
+		feed(p, c);
 		input_ended(p, c);
 		if (c->gone)
 			client_drop(p, c);
@@ -198,7 +233,10 @@ static void take_input(struct process *p, struct client *c)
 	if (c->parting)
 		c->talkative = true;
 	c->in_used = c->flags & ATTACH_STDIN ? n : 0;
+	bool leaves = watched && detached(c, n);
 	feed(p, c);
+	if (leaves)
+		client_drop(p, c);
 }
 
 /* ---- poll ---- */

@@ -15,6 +15,8 @@ struct client {
 	bool talkative; /* and it does send */
 	char *out, *in; /* what waits to be written to the client, and to the process */
 	size_t out_used, in_used;
+	char keys[KEYS_MAX]; /* typed at a terminal, they end the attachment */
+	size_t keys_used, typed; /* how many there are, and how many of them were typed, in order */
 	struct client *next;
 };
 
@@ -67,7 +69,7 @@ int streams_terminal(struct process *p, int master);
 int streams_resize(struct process *p, unsigned rows, unsigned columns);
 
 /* clients.c: who is attached */
-bool client_attach(struct process *p, int fd, unsigned flags);
+bool client_attach(struct process *p, int fd, unsigned flags, const char *keys, size_t count);
 void client_drop(struct process *p, struct client *c);
 void client_event(struct process *p, struct client *c, short events);
 void clients_watch(struct process *p, struct watch *w, bool *blocked, bool *hungry);

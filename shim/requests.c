@@ -205,10 +205,12 @@ static void exec(struct engine *e, u32 id, const int *fds, int nfds)
 		process_forget(p);
 }
 
-static int attach(struct engine *e, u32 id, int fd, unsigned flags)
+static int attach(struct engine *e, u32 id, int fd, unsigned flags, const char *keys, size_t count)
 {
 	struct process *p = process_find(id);
 
+	if (count > KEYS_MAX)
+		return -E2BIG;
 	/* An exec's client comes before the exec, so that no byte is missed. */
 	if (!p && id && (p = process_new(id)))
 		p->asked_by = e->fd;
@@ -217,7 +219,7 @@ static int attach(struct engine *e, u32 id, int fd, unsigned flags)
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return -errno;
-	if (!client_attach(p, own, flags)) {
+	if (!client_attach(p, own, flags, keys, count)) {
 		close(own);
 		return -ENOMEM;
 	}
@@ -280,7 +282,7 @@ int perform(struct engine *e, struct message *m, const char *payload, size_t siz
 	case REQ_KILL:
 		return send_signal(p, m->a);
 	case REQ_ATTACH:
-		return nfds == 1 ? attach(e, m->id, fds[0], m->a) : -EINVAL;
+		return nfds == 1 ? attach(e, m->id, fds[0], m->a, payload, size) : -EINVAL;
 	case REQ_RESIZE:
 		return p ? streams_resize(p, m->a, m->b) : -ESRCH;
 	case REQ_STATUS:

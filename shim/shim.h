@@ -48,7 +48,7 @@ enum request {
 	REQ_START,	 /* fds: plan, state directory, then what the plan's registers hold */
 	REQ_EXEC,	 /* fds: plan, then registers; id is chosen by the engine */
 	REQ_KILL,	 /* a: signal */
-	REQ_ATTACH,	 /* fds: a connected stream socket; a: enum attach flags */
+	REQ_ATTACH,	 /* fds: a connected stream socket; a: enum attach flags; payload: detach keys */
 	REQ_RESIZE,	 /* a: rows, b: columns */
 	REQ_STATUS,	 /* answered by EV_STATUS or EV_EXITED for each process, then EV_DONE */
 	REQ_RELAY,	 /* fds: bound sockets; payload: struct relay_target each */
@@ -80,6 +80,8 @@ enum attach {
 	ATTACH_FRAMED = 8,
 	ATTACH_OWNER = 16, /* when this client is gone, the process is killed */
 };
+
+enum { KEYS_MAX = 16 };
 
 /* What arrives beside the bytes of a message. */
 struct baggage {

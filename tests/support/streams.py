@@ -5,6 +5,7 @@ from __future__ import annotations
 import _socket
 import contextlib
 import socket
+from urllib.parse import quote
 
 from casemate.http.client import Client
 from casemate.http.framing import Demultiplexer
@@ -65,10 +66,14 @@ class Streams:
                 self.err += piece
 
 
-def attach(client: Client, id_: str, *, tty: bool = False, **flags: int) -> Streams:
-    """Attach to a container; ``flags`` (stdin, stdout, stderr, logs) replace the default: all."""
+def attach(client: Client, id_: str, *, tty: bool = False, keys: str = "", **flags: int) -> Streams:
+    """Attach to a container; ``flags`` (stdin, stdout, stderr, logs) replace the default: all.
+
+    ``keys`` are those that end the attachment.
+    """
     chosen = {"stream": 1, **(flags or {"stdin": 1, "stdout": 1, "stderr": 1})}
     query = "&".join(f"{name}={value}" for name, value in chosen.items())
+    query += f"&detachKeys={quote(keys)}" * bool(keys)
     return _hijacked(client, f"/containers/{id_}/attach?{query}", None, tty=tty)
 
 

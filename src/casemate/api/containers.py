@@ -28,6 +28,7 @@ from casemate.engine import attach as attaching
 from casemate.engine import claims, create, export, listing, logs, remove
 from casemate.engine.create import Created
 from casemate.engine.engine import Engine
+from casemate.engine.live import Client
 from casemate.engine.logs import Wanted
 from casemate.engine.model import CreateRequest
 from casemate.engine.records import Record
@@ -130,13 +131,15 @@ def _tail(text: str) -> int:
 async def _attach(call: Call) -> None:
     request, record = call.request, _record(call)
     attaching.check(call.engine, record)
-    tty = record.fixed.config.tty
+    tty, owns = record.fixed.config.tty, request.flag("casemate-owner")
+    # An owner does not leave: its end is that of the container.
+    keys = b"" if owns else attaching.keys(request.query.get("detachKeys", ""))
     wanted = attaching.flags(
         stdin=request.flag("stdin") and record.fixed.config.open_stdin,
         stdout=request.flag("stdout"),
         stderr=request.flag("stderr"),
         tty=tty,
-        owner=request.flag("casemate-owner"),
+        owner=owns,
     )
     content_type = RAW if tty or call.version < (1, 42) else MULTIPLEXED
     descriptor = await hijack(call, content_type)
@@ -144,7 +147,7 @@ async def _attach(call: Call) -> None:
         if request.flag("logs"):
             await attaching.replay(call.engine, record, descriptor, wanted)
         if request.flag("stream"):
-            await attaching.attach(call.engine, record, descriptor, wanted)
+            await attaching.attach(call.engine, record, Client(descriptor, wanted, keys))
     finally:
         os.close(descriptor)
 

@@ -95,7 +95,7 @@ async def _inspect(call: Call) -> Response:
             "OpenStdout": config.attach_stdout,
             "CanRemove": exec_.ended.done(),
             "ContainerID": exec_.container,
-            "DetachKeys": "",
+            "DetachKeys": config.detach_keys,
             "Pid": exec_.pid,
         }
     )

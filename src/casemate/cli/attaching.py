@@ -7,8 +7,10 @@ from casemate.cli.failure import Exit
 from casemate.cli.output import OUT, err, is_terminal, terminal_size
 from casemate.cli.signals import FORWARDED, RESIZED, SignalPipe, name_of
 from casemate.cli.stream import Streams
-from casemate.cli.terminal import DETACH_KEYS, STDIN, RawTerminal, detach_keys
+from casemate.cli.terminal import STDIN, RawTerminal
 from casemate.errors import Error
+from casemate.http import detachkeys
+from casemate.http.detachkeys import detach_keys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,10 +106,10 @@ class Attached:
 
     def _key_bytes(self) -> bytes:
         try:
-            return detach_keys(self._keys or DETACH_KEYS)
+            return detach_keys(self._keys or detachkeys.DEFAULT)
         except ValueError as error:
             err(f"invalid detach escape keys, using default: {error}\n")
-            return detach_keys(DETACH_KEYS)
+            return detach_keys(detachkeys.DEFAULT)
 
     def _on_signal(self, number: int) -> None:
         if number == RESIZED:

@@ -11,21 +11,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 STDIN = 0
-DETACH_KEYS = "ctrl-p,ctrl-q"
 _INPUT = (
     termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR
     | termios.IGNCR | termios.ICRNL | termios.IXON
 )  # fmt: skip
 _LOCAL = termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
-_CONTROLS = {f"ctrl-{chr(code + 96)}": code for code in range(1, 27)} | {
-    "ctrl-@": 0,
-    "ctrl-[": 27,
-    "ctrl-\\": 28,
-    "ctrl-]": 29,
-    "ctrl-^": 30,
-    "ctrl-_": 31,
-    "DEL": 127,
-}
 
 
 class RawTerminal:
@@ -95,19 +85,6 @@ class KeyWatch:
         )
         self._held = data[len(data) - keep :]
         return data[: len(data) - keep], False
-
-
-def detach_keys(text: str) -> bytes:
-    """Return the bytes of keys such as ``ctrl-p,ctrl-q``. Raises ValueError."""
-    codes = []
-    for key in text.split(","):
-        if key in _CONTROLS:
-            codes.append(_CONTROLS[key])
-        elif len(key) == 1 and key.isascii():
-            codes.append(ord(key))
-        else:
-            raise ValueError(f"unknown key '{key}' in '{text}'")
-    return bytes(codes)
 
 
 def _raw(before: list[int | list[bytes | int]]) -> list[int | list[bytes | int]]:

@@ -14,6 +14,8 @@ from casemate.engine.live import Client
 from casemate.engine.logs import Wanted
 from casemate.engine.records import Record
 from casemate.engine.terminal import resized
+from casemate.errors import InvalidArgument
+from casemate.http.detachkeys import DEFAULT, detach_keys
 from casemate.supervise import protocol
 from casemate.supervise.connection import Gone
 
@@ -38,18 +40,29 @@ def check(engine: Engine, record: Record) -> None:
     states.allow("attach", record, engine.status(engine.current(record)))
 
 
-async def attach(engine: Engine, record: Record, descriptor: int, wanted: int) -> None:
-    """Give the stream socket ``descriptor``, which stays the caller's, to the first process.
+def keys(text: str) -> bytes:
+    """Return the detach keys that a client asks for, or the usual ones. Raises InvalidArgument."""
+    try:
+        found = detach_keys(text or DEFAULT)
+    except ValueError:
+        raise InvalidArgument(f"Invalid detach keys ({text[:200]}) provided") from None
+    if len(found) > protocol.KEYS_MAX:
+        raise InvalidArgument(f"more than {protocol.KEYS_MAX} detach keys: {text[:200]}")
+    return found
+
+
+async def attach(engine: Engine, record: Record, client: Client) -> None:
+    """Give the stream socket of ``client``, which stays the caller's, to the first process.
 
     A container that does not run yet gets it at its start, so that no byte is missed.
     """
     live = engine.live(record.id)
     if live.shim is None or live.exit.done():
         if engine.current(record).state.status in ("created", "exited"):
-            live.wait_for_start(Client(os.dup(descriptor), wanted))
+            live.wait_for_start(client._replace(descriptor=os.dup(client.descriptor)))
         return
     try:
-        await live.shim.attach(0, descriptor, wanted)
+        await live.shim.attach(0, *client)
     except Gone:
         pass  # it has just ended: the closed connection says so
     except OSError as error:

@@ -43,6 +43,7 @@ def create(engine: Engine, record: Record, config: ExecConfig) -> Exec:
     states.allow("exec", record, engine.status(engine.current(record)))
     if not config.cmd or not config.cmd[0]:
         raise InvalidArgument("no exec command specified")
+    attaching.keys(config.detach_keys)
     live = engine.live(record.id)
     if len(live.execs) >= _KEPT:
         _forget_oldest(live)
@@ -95,7 +96,8 @@ async def start(
     try:
         plan = _plan(engine, record, live, exec_, attached=client is not None)
         if client is not None:
-            await shim.attach(exec_.number, client, _wanted(exec_.config, tty=tty))
+            keys = attaching.keys(exec_.config.detach_keys)
+            await shim.attach(exec_.number, client, _wanted(exec_.config, tty=tty), keys)
         exec_.pid = (await _started(shim, exec_, plan)).pid
     except BaseException as error:
         exec_.exit_code = error.exit_code if isinstance(error, NotStarted) else _REFUSED

@@ -135,7 +135,7 @@ async def _with_clients(
     clients, live.clients = live.clients, []
     try:
         for client in clients:
-            await room.shim.attach(0, client.descriptor, client.flags)
+            await room.shim.attach(0, *client)
         return await _released(engine, record, bundle, room)
     finally:
         for client in clients:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -13,10 +13,14 @@ from casemate.supervise.shim import Shim
 
 
 class Client(NamedTuple):
-    """A stream socket to hand to the shim; ``flags`` are ATTACH_ of supervise/protocol.py."""
+    """A stream socket to hand to the shim; ``flags`` are ATTACH_ of supervise/protocol.py.
+
+    ``keys`` end the attachment when they are typed at a terminal.
+    """
 
     descriptor: int
     flags: int
+    keys: bytes = b""
 
 
 class ExecConfig(msgspec.Struct, frozen=True, rename="pascal"):
@@ -55,12 +59,31 @@ class Exec:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
 
+class Lock(asyncio.Lock):
+    """A lock that knows whether somebody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._wanted = 0
+
+    async def acquire(self) -> Literal[True]:
+        self._wanted += 1
+        try:
+            return await super().acquire()
+        finally:
+            self._wanted -= 1
+
+    def is_wanted(self) -> bool:
+        """Tell whether somebody waits for it. Of use in any thread."""
+        return self._wanted > 0
+
+
 class Live:
     """The living side of one container. ``lock`` serialises what changes its state."""
 
     def __init__(self, id_: str) -> None:
         self.id = id_
-        self.lock = asyncio.Lock()
+        self.lock = Lock()
         #: The supervisor of the present run.
         self.shim: Shim | None = None
         #: That of the last run: until it is gone, it has the root mounted.

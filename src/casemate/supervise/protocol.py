@@ -33,6 +33,9 @@ ATTACH_STDERR = 4
 ATTACH_FRAMED = 8
 ATTACH_OWNER = 16
 
+#: The most detach keys that an attachment has.
+KEYS_MAX = 16
+
 #: The most that one message carries.
 MAX_BYTES = _HEAD.size + 8192
 MAX_DESCRIPTORS = 240

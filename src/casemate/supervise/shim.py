@@ -161,9 +161,12 @@ class Shim:
         """Send a signal. Raises OSError (ESRCH when the process has ended)."""
         await self._connection.request(Message(protocol.REQ_KILL, self._id(number), signal_number))
 
-    async def attach(self, number: int, client: int, flags: int) -> None:
-        """Give the stream socket ``client`` to the process's streams. Raises OSError (ESRCH)."""
-        message = Message(protocol.REQ_ATTACH, self._id(number), flags)
+    async def attach(self, number: int, client: int, flags: int, keys: bytes = b"") -> None:
+        """Give the stream socket ``client`` to the process's streams. Raises OSError (ESRCH).
+
+        ``keys`` that it sends to a terminal, KEYS_MAX at most, end the attachment.
+        """
+        message = Message(protocol.REQ_ATTACH, self._id(number), flags, payload=keys)
         await self._connection.request(message, [client])
 
     async def resize(self, number: int, rows: int, columns: int) -> None:

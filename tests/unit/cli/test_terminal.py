@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from casemate.cli import terminal
 from casemate.cli.signals import FORWARDED, RESIZED, SignalPipe, name_of
-from casemate.cli.terminal import KeyWatch, QuietTerminal, RawTerminal, detach_keys
+from casemate.cli.terminal import KeyWatch, QuietTerminal, RawTerminal
+from casemate.http.detachkeys import detach_keys
 
 
 @pytest.fixture
