@@ -7,6 +7,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec.inspect
 
 from casemate.api.router import Call
 from casemate.engine.engine import Engine
-from casemate.errors import InvalidArgument, Unsupported
+from casemate.errors import DataLoss, InvalidArgument, Unsupported
 from casemate.http.hangups import HangUps
 from casemate.http.message import Body, Hijacked, Response
 from casemate.oci import platform as platforms
@@ -218,20 +219,38 @@ async def stream(
         await out.end()
 
 
+@contextlib.contextmanager
+def sent() -> Iterator[None]:
+    """Raise what is wrong with bytes that the client has sent as its mistake, not as our loss."""
+    try:
+        yield
+    except DataLoss as error:
+        raise InvalidArgument(error.message, hint=error.hint) from error
+
+
 class BlockingBody:
     """The request's body for a thread: an iterator that waits for the event loop's pieces."""
 
     def __init__(self, source: Body) -> None:
         self._loop = asyncio.get_running_loop()
         self._chunks = source.chunks()
+        self._waited_for: Future[bytes | None] | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        while True:
-            future = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
-            piece = future.result()
-            if piece is None:
-                return
+        while (piece := self.within(None)) is not None:
             yield piece
+
+    def within(self, limit_s: float | None) -> bytes | None:
+        """Return the next piece, None at the end.
+
+        Raises TimeoutError when it takes longer than ``limit_s`` seconds: then it may be asked for
+        again.
+        """
+        if self._waited_for is None:
+            self._waited_for = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+        piece = self._waited_for.result(limit_s)
+        self._waited_for = None
+        return piece
 
     async def _next(self) -> bytes | None:
         return await anext(self._chunks, None)

@@ -9,7 +9,7 @@ import base64
 
 import msgspec
 
-from casemate.api.answers import BlockingBody, reply, stream
+from casemate.api.answers import BlockingBody, reply, sent, stream
 from casemate.api.router import Call, Route
 from casemate.engine import changes, copyin, copyout
 from casemate.engine.copyin import Upload
@@ -50,11 +50,12 @@ async def _write(call: Call) -> Response:
     request = call.request
     upload = Upload(
         _path(call),
-        iter(BlockingBody(request.body)),
+        BlockingBody(request.body),
         keep_kinds=request.flag("noOverwriteDirNonDir"),
         as_user=request.flag("copyUIDGID"),
     )
-    await call.engine.to_the_end(copyin.write(call.engine, _record(call), upload))
+    with sent():
+        await call.engine.to_the_end(copyin.write(call.engine, _record(call), upload))
     return Response(200)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from casemate.api.answers import (
@@ -11,6 +13,7 @@ from casemate.api.answers import (
     optional_body,
     platform_of,
     reply,
+    sent,
     stream,
 )
 from casemate.api.documents import image as documents
@@ -112,14 +115,15 @@ async def _import(call: Call) -> None:
     changes = call.request.query_all("changes")
 
     async def work(tell: Tell) -> None:
-        image = await images.import_root(
-            call.engine,
-            body,
-            name=name,
-            message=query.get("message", ""),
-            changes=changes,
-            platform=platform,
-        )
+        with sent():
+            image = await images.import_root(
+                call.engine,
+                body,
+                name=name,
+                message=query.get("message", ""),
+                changes=changes,
+                platform=platform,
+            )
         tell(Report(image.id))
 
     await report(call, work)
@@ -129,7 +133,9 @@ async def _load(call: Call) -> None:
     body, platform = BlockingBody(call.request.body), platform_of(call)
 
     async def work(tell: Tell) -> None:
-        for one in await images.load(call.engine, body, platform):
+        with sent():
+            loaded = await images.load(call.engine, body, platform)
+        for one in loaded:
             tell(_loaded(one.names, one.image))
 
     await report(call, work)
@@ -235,7 +241,16 @@ async def _get_several(call: Call) -> None:
 async def _save(call: Call, names: list[str]) -> None:
     chosen = [saving.Chosen.of(call.engine.images.find(name), name) for name in names]
     archive = pieces(saving.save(call.engine.images, chosen))
-    await stream(call, archive, "application/x-tar")
+    async with contextlib.aclosing(archive):
+        # With the first piece its images are held: what is wrong so far is an answer of its own.
+        first = await anext(archive)
+        await stream(call, _whole(first, archive), "application/x-tar")
+
+
+async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for piece in rest:
+        yield piece
 
 
 async def _commit(call: Call) -> Response:

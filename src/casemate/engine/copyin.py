@@ -1,16 +1,17 @@
 """Files into a container: the writing half of Docker's archive endpoint.
 
 Source: Docker Engine API v1.47, PutContainerArchive. A container that runs goes on; one that does
-not is kept from starting meanwhile.
+not is kept from starting meanwhile, as long as the client sends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from casemate.engine import inside, pathstat
 from casemate.engine.create import attributes
@@ -29,17 +30,27 @@ from casemate.linux import inroot
 from casemate.linux.fileowner import make_files_as
 
 _ARCHIVE = "the archive"
+#: So long somebody waits for a client that sends nothing, in all, and who looks how often.
+_PATIENCE_S = 5.0
+_LOOK_S = 0.5
+
+
+class Pieces(Protocol):
+    """What a client sends, read in a thread."""
+
+    def within(self, limit_s: float | None) -> bytes | None:
+        """Return the next piece, None at the end. Raises TimeoutError; then ask again."""
 
 
 class Upload(NamedTuple):
     """An archive on its way to the directory ``path``.
 
-    ``pieces`` may be compressed, and are read in a thread. ``keep_kinds`` as in
-    ``layer.extract.Target``; ``as_user`` gives everything to the user that the container runs as.
+    ``pieces`` may be compressed. ``keep_kinds`` as in ``layer.extract.Target``; ``as_user`` gives
+    everything to the user that the container runs as.
     """
 
     path: str
-    pieces: Iterable[bytes]
+    pieces: Pieces
     keep_kinds: bool = False
     as_user: bool = False
 
@@ -48,7 +59,7 @@ async def write(engine: Engine, record: Record, upload: Upload) -> None:
     """Unpack an archive in the container.
 
     Raises NotFound, InvalidArgument for what is no directory or may not be written, and for the
-    archive.
+    archive; Conflict when it does not come, and the container is wanted for something else.
     """
     live = engine.live(record.id)
     async with live.lock:
@@ -59,27 +70,52 @@ async def write(engine: Engine, record: Record, upload: Upload) -> None:
             if live.leaving is not None:
                 await asyncio.shield(live.leaving.gone)  # until then it has the root mounted
             stopped = inside.stopped(engine, record, writable=True)
-            await in_own_thread(lambda: _write(engine, record, upload, stopped))
+            kept = _giving_way(record, upload.pieces, live.lock.is_wanted)
+            await in_own_thread(lambda: _write(engine, record, upload, kept, stopped))
     if record.active:
-        pieces = _while_running(record, upload.pieces, live.exit.done)
-        limited = upload._replace(pieces=pieces)
+        while_running = _while_running(record, upload.pieces, live.exit.done)
         running = inside.running(record, inside.first_pid(engine, record))
-        await in_own_thread(lambda: _write(engine, record, limited, running))
+        await in_own_thread(lambda: _write(engine, record, upload, while_running, running))
     engine.events.publish("container", "extract-to-dir", record.id, attributes(record))
 
 
-def _while_running(
-    record: Record, pieces: Iterable[bytes], ended: Callable[[], bool]
-) -> Iterator[bytes]:
+def _while_running(record: Record, pieces: Pieces, ended: Callable[[], bool]) -> Iterator[bytes]:
     """Yield the pieces; raise Ended once the container has: another run's root is another."""
-    for piece in pieces:
+    while (piece := pieces.within(None)) is not None:
         if ended():
             raise inside.Ended(record)
         yield piece
 
 
+def _giving_way(record: Record, pieces: Pieces, is_wanted: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield the pieces; raise Conflict when somebody who wants the container waits too long for
+    the client.
+    """
+    patience_s = _PATIENCE_S
+    piece: bytes | None = b""
+    while piece is not None:
+        since = time.monotonic()
+        try:
+            piece = pieces.within(_LOOK_S)
+        except TimeoutError:
+            piece = b""
+        if is_wanted():
+            patience_s -= time.monotonic() - since
+        if patience_s < 0:
+            raise Conflict(
+                f"cannot copy to container {record.name}: the archive did not come, and something"
+                " else was to be done with the container"
+            )
+        if piece:
+            yield piece
+
+
 def _write(
-    engine: Engine, record: Record, upload: Upload, opening: AbstractContextManager[Root]
+    engine: Engine,
+    record: Record,
+    upload: Upload,
+    pieces: Iterable[bytes],
+    opening: AbstractContextManager[Root],
 ) -> None:
     """Unpack, in a thread of its own."""
     asked = pathstat.wanted(upload.path)
@@ -94,12 +130,11 @@ def _write(
             _owned(engine, record, root, as_user=upload.as_user),
             upload.keep_kinds,
         )
-        _unpack(upload, target)
+        _unpack(upload, pieces, target)
 
 
-def _unpack(upload: Upload, target: Target) -> None:
-    pieces = compression.decompress(upload.pieces, None, _ARCHIVE, DEFAULT.archive_bytes)
-    plain = Stream(pieces)
+def _unpack(upload: Upload, pieces: Iterable[bytes], target: Target) -> None:
+    plain = Stream(compression.decompress(pieces, None, _ARCHIVE, DEFAULT.archive_bytes))
     try:
         extract(plain, target)
     except FileNotFoundError as error:

@@ -45,19 +45,25 @@ class Chosen(NamedTuple):
 
 
 def save(store: ImageStore, chosen: Iterable[Chosen]) -> Generator[bytes, None, None]:
-    """Yield the archive of the ``chosen`` images; what they share is in it once."""
+    """Yield the archive of the ``chosen`` images; what they share is in it once.
+
+    They are held until all of it is read. Raises NotFound, before the first piece, for an image
+    that was removed since it was chosen.
+    """
     merged: dict[Digest, Chosen] = {}
     for one in chosen:
         before = merged.get(one.image.id)
         names = dict.fromkeys((*(before.names if before else ()), *one.names))
         merged[one.image.id] = Chosen(one.image, tuple(names))
     written: set[Digest] = set()
-    for directory in ("blobs/", "blobs/sha256/"):
-        yield write.member(Entry(directory.encode(), "directory", 0o755, 0, 0, 0))
     entries: list[dict[str, Any]] = []
     manifests: list[Descriptor] = []
     with store.content.lease() as lease:
         lease.add(*(d for one in merged.values() for d in (one.image.id, *one.image.layers)))
+        for one in merged.values():
+            store.get(one.image.id)
+        for directory in ("blobs/", "blobs/sha256/"):
+            yield write.member(Entry(directory.encode(), "directory", 0o755, 0, 0, 0))
         for one in merged.values():
             config = store.content.read(one.image.id, configs.MAX_BYTES)
             manifest = _manifest(store, one.image, config)

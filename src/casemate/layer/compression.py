@@ -1,19 +1,23 @@
-"""Compress and decompress the bytes of layers as streams: gzip, zstd or none.
+"""Compress and decompress the bytes of layers as streams: gzip, zstd or none; archives that people
+have are also unpacked when they are packed with xz or bzip2.
 
 Decompression happens in this process, in pieces of bounded size and up to a limit in all, so that
 a small blob cannot fill memory or disk. Compression is deterministic: the same bytes give the same
-bytes. Source: RFC 1952, RFC 8878.
+bytes. Source: RFC 1952, RFC 8878; xz-file-format.txt; man 1 bzip2.
 """
 
 from __future__ import annotations
 
+import bz2
+import functools
+import lzma
 import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import zstandard
 
@@ -21,14 +25,21 @@ from casemate.errors import DataLoss, InvalidArgument
 from casemate.layer.stream import PIECE_BYTES, Buffer
 from casemate.oci.media import Compression
 
+#: How what arrives may be packed; nothing leaves in the last two.
+Packing = Compression | Literal["xz", "bzip2"]
+
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 #: Skippable frames begin with one of sixteen numbers, 0x184D2A50 to 5F.
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
+_XZ_MAGIC = b"\xfd7zX"
+_BZIP2_MAGIC = tuple(b"BZh%d" % level for level in range(1, 10))
 _MAGIC_BYTES = 4
 
 #: What zstd needs to keep in memory at level 22; larger windows exist only on request.
 _WINDOW_BYTES = 1 << 27
+#: As much for xz, whose level 9 needs half of it.
+_XZ_BYTES = 1 << 27
 _SLICE_BYTES = 1 << 16
 #: Compresses to other bytes than itself, so it cannot come out of a block that swallowed the frame.
 _END = b"\xca" * 64
@@ -39,17 +50,19 @@ _MEMBER_BYTES = 1 << 22
 _THREADS = min(4, os.cpu_count() or 1)
 
 
-def detect(start: bytes) -> Compression:
+def detect(start: bytes) -> Packing:
     """Return how a blob that begins with ``start`` (4 bytes will do) is compressed."""
     if start.startswith(_GZIP_MAGIC):
         return "gzip"
     if start.startswith(_ZSTD_MAGIC) or (start[1:4] == _ZSTD_SKIPPABLE and start[0] >> 4 == 5):
         return "zstd"
-    return "none"
+    if start.startswith(_XZ_MAGIC):
+        return "xz"
+    return "bzip2" if start.startswith(_BZIP2_MAGIC) else "none"
 
 
 def decompress(
-    chunks: Iterable[Buffer], compression: Compression | None, what: str, limit_bytes: int
+    chunks: Iterable[Buffer], compression: Packing | None, what: str, limit_bytes: int
 ) -> Iterator[bytes]:
     """Yield the uncompressed bytes of ``chunks``; with None the magic number tells how.
 
@@ -83,7 +96,7 @@ def _plain(chunks: Iterable[Buffer], what: str) -> Iterator[bytes]:
         yield chunk if isinstance(chunk, bytes) else bytes(chunk)
 
 
-# gzip
+# gzip, and what else is made of members
 
 
 def _isal() -> Any:
@@ -99,7 +112,7 @@ _igzip: Any = _isal()
 
 
 class _Member(Protocol):
-    """One gzip member on its way, as of igzip_lib.IgzipDecompressor."""
+    """One member on its way, as of igzip_lib, lzma and bz2."""
 
     @property
     def eof(self) -> bool: ...
@@ -143,8 +156,18 @@ _GZIP_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
-def _gunzip(chunks: Iterable[Buffer], what: str) -> Iterator[bytes]:
-    """Yield what the members of a gzip stream hold; zeros may fill up the end."""
+#: OSError is what bz2 says of broken data.
+_ERRORS: tuple[type[Exception], ...] = (*_GZIP_ERRORS, lzma.LZMAError, OSError)
+
+
+def _new_xz() -> _Member:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_BYTES)
+
+
+def _unpack(
+    name: str, new: Callable[[], _Member], chunks: Iterable[Buffer], what: str
+) -> Iterator[bytes]:
+    """Yield what the members of a stream hold; zeros may fill up the end."""
     member: _Member | None = None
     members = 0
     for piece in _slices(chunks):
@@ -154,13 +177,13 @@ def _gunzip(chunks: Iterable[Buffer], what: str) -> Iterator[bytes]:
                 data = bytes(data).lstrip(b"\0") if members else data
                 if not data:
                     break
-                member = _new_member()
-            yield _inflate(member, data, what)
+                member = new()
+            yield _inflate(member, data, f"{what}: broken {name} data")
             data = b""
             if member.eof:
                 data, member, members = member.unused_data, None, members + 1
     if member is not None or not members:
-        raise DataLoss(f"{what}: the gzip data ends too early")
+        raise DataLoss(f"{what}: the {name} data ends too early")
 
 
 def _slices(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
@@ -171,11 +194,11 @@ def _slices(chunks: Iterable[Buffer]) -> Iterator[Buffer]:
             yield view[at : at + _SLICE_BYTES]
 
 
-def _inflate(member: _Member, data: Buffer, what: str) -> bytes:
+def _inflate(member: _Member, data: Buffer, failure: str) -> bytes:
     try:
         return member.decompress(data, PIECE_BYTES)
-    except _GZIP_ERRORS as error:
-        raise DataLoss(f"{what}: broken gzip data: {_lower(error)}") from error
+    except _ERRORS as error:
+        raise DataLoss(f"{failure}: {_lower(error)}") from error
 
 
 def _lower(error: Exception) -> str:
@@ -235,10 +258,12 @@ def _read(reader: Any, what: str) -> bytes:
     return piece
 
 
-_DECOMPRESSORS: dict[Compression, Callable[[Iterable[Buffer], str], Iterator[bytes]]] = {
+_DECOMPRESSORS: dict[Packing, Callable[[Iterable[Buffer], str], Iterator[bytes]]] = {
     "none": _plain,
-    "gzip": _gunzip,
+    "gzip": functools.partial(_unpack, "gzip", _new_member),
     "zstd": _unzstd,
+    "xz": functools.partial(_unpack, "xz", _new_xz),
+    "bzip2": functools.partial(_unpack, "bzip2", bz2.BZ2Decompressor),
 }
 
 

@@ -85,7 +85,7 @@ class _Extraction:
 
     def add(self, entry: Entry, reader: Reader) -> None:
         """Make one entry."""
-        path = names.normal(entry.name, self._limits.path_bytes)
+        path = self._inside(entry.name)
         if not path:
             if entry.kind != "directory":
                 raise BadName(f"makes the target a {entry.kind}")
@@ -127,6 +127,10 @@ class _Extraction:
                 os.utime(directory, ns=(mtime_ns, mtime_ns))
             finally:
                 os.close(directory)
+
+    def _inside(self, name: bytes) -> bytes:
+        """Return a name of the archive below the target, an absolute one too. Raises BadName."""
+        return names.normal(name.lstrip(b"/"), self._limits.path_bytes)
 
     def _absolute(self, path: bytes) -> bytes:
         return self._target.path.rstrip(b"/") + b"/" + path
@@ -176,7 +180,7 @@ class _Extraction:
     def _link(self, entry: Entry, parent: int, base: bytes) -> None:
         where = f"is a hard link to {shown(entry.target)}"
         try:
-            path = names.normal(entry.target, self._limits.path_bytes)
+            path = self._inside(entry.target)
         except BadName as error:
             raise BadName(f"{where}, which {error}") from None
         if not path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
 import os
 import socket
 import stat
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from casemate.errors import Conflict, Error, InvalidArgument, NotFound
+from casemate.errors import Conflict, InvalidArgument, NotFound
 from casemate.http.client import Client
 from support import images
 from support.engine import PREFIX, RunningEngine, eventually
@@ -229,8 +231,18 @@ def test_kinds_give_way_only_when_they_may(engine: RunningEngine) -> None:
 
 def test_archives_may_be_compressed(engine: RunningEngine) -> None:
     id_ = container(engine, "running")
-    put(engine, id_, images.gzipped(tar({"x": b"1" * 100_000})), "/root")
-    assert content(engine, id_, "/root/x") == b"1" * 100_000
+    for pack in (images.gzipped, lzma.compress, bz2.compress):
+        put(engine, id_, pack(tar({pack.__name__: b"1" * 100_000})), "/root")
+        assert content(engine, id_, f"/root/{pack.__name__}") == b"1" * 100_000
+
+
+def test_absolute_names_are_names_below_the_place(engine: RunningEngine) -> None:
+    id_ = container(engine, "running")
+    link = member("//linked", tarfile.LNKTYPE, linkname="/etc/x")
+    put(engine, id_, tar({"/etc/": b"", "/etc/x": b"1"}, link), "/root")
+    assert content(engine, id_, "/root/etc/x") == content(engine, id_, "/root/linked") == b"1"
+    with pytest.raises(NotFound):
+        look(engine, id_, "/etc/x")
 
 
 def test_a_place_of_a_mount_is_not_replaced(engine: RunningEngine, tmp_path: Path) -> None:
@@ -249,7 +261,7 @@ def test_a_place_of_a_mount_is_not_replaced(engine: RunningEngine, tmp_path: Pat
 def test_a_broken_archive_says_so_and_leaves_no_part_of_a_file(engine: RunningEngine) -> None:
     id_ = container(engine, "running")
     whole = tar({"first": b"1", "second": b"2" * 10_000})
-    with pytest.raises(Error, match="ends"):
+    with pytest.raises(InvalidArgument, match="ends"):
         put(engine, id_, whole[:4000], "/root")
     assert sorted(got(engine, id_, "/root")) == ["root", "root/first"]
     with pytest.raises(InvalidArgument, match="not a tar header"):
@@ -334,6 +346,25 @@ def test_a_slow_upload_keeps_nobody_waiting(engine: RunningEngine) -> None:
         gate.set()
         for thread in threads:
             thread.join(30)
+
+
+def test_an_upload_that_does_not_come_gives_way(engine: RunningEngine) -> None:
+    """Nobody else holds a container that does not run for longer than a few seconds."""
+    id_ = container(engine, "created")
+    other = Client(f"unix://{engine.socket}", PREFIX)
+
+    def pieces() -> Iterator[bytes]:
+        yield tar({"x": b"1" * 1000})[:700]
+        other.call("POST", f"/containers/{id_}/start")
+        yield b""
+
+    with pytest.raises(Conflict, match="the archive did not come"):
+        with engine.client.request("PUT", f"/containers/{id_}/archive?path=/", pieces()) as reply:
+            reply.read()
+    other.close()
+    assert engine.inspect(id_)["State"]["Running"]
+    with pytest.raises(NotFound):
+        look(engine, id_, "/x")
 
 
 def test_an_upload_ends_with_the_run_that_it_goes_to(engine: RunningEngine) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
+import random
 import tarfile
 from urllib.parse import quote
 
 import pytest
 
 from casemate.errors import Conflict, InvalidArgument, NotFound
-from support.engine import ProgressError, RunningEngine, busybox_tar, eventually
+from casemate.http.client import Client
+from support.engine import PREFIX, ProgressError, RunningEngine, busybox_tar, eventually
 from support.images import (
     OCI_CONFIG,
     OCI_INDEX,
@@ -122,6 +125,32 @@ def test_a_reader_that_leaves_leaves_nothing(clean: RunningEngine) -> None:
             next(reply.chunks())
     eventually(lambda: len(os.listdir(directory)), lambda now: now <= before + 6)
     eventually(lambda: os.listdir(f"{clean.root}/content/leases"), lambda found: not found)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_archive_that_is_cut_off_is_the_clients_mistake(
+    clean: RunningEngine, packed: bool
+) -> None:
+    archive = tar(docker_archive({"a": PLAIN}, "one:1"))
+    cut = gzip.compress(archive)[:-9] if packed else archive[:3000]
+    for path in ("/images/load", "/images/create?fromSrc=-&repo=cut"):
+        with pytest.raises(InvalidArgument, match="ends"):
+            with clean.client.request("POST", path, cut) as reply:
+                reply.read()
+    assert [image["RepoTags"] for image in clean.client.get("/images/json")] == [["busybox:latest"]]
+
+
+def test_what_is_being_saved_is_not_pruned(clean: RunningEngine) -> None:
+    clean.load(tar(docker_archive({"a": PLAIN + random.Random(1).randbytes(8 << 20)}, "one:1")))
+    with clean.client.request("GET", "/images/get?names=one:1") as reply:
+        pieces = reply.chunks()
+        saved = [next(pieces)]
+        other = Client(f"unix://{clean.socket}", PREFIX)
+        other.call("DELETE", "/images/one:1")
+        other.call("POST", "/images/prune")
+        other.close()
+        saved += pieces
+    assert clean.load(b"".join(saved)) == "Loaded image: one:1\n"
 
 
 # ---- import, export, commit ----
