@@ -8,7 +8,7 @@ from casemate.cli.body.container import container_body
 from casemate.cli.engine import path_of
 from casemate.cli.failure import Exit
 from casemate.cli.output import err
-from casemate.errors import InvalidArgument, NotFound, from_os
+from casemate.errors import InvalidArgument, NotFound, Unavailable, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from casemate.cli.session import Session
 
 _PULL = ("always", "missing", "never")
+_ELSEWHERE = (
+    "'casemate images' lists the images that are here, 'casemate bootstrap debian' makes one"
+    " without a registry; a mirror is set in casemate.toml, [registry.mirrors]"
+)
 
 
 def body_of(session: Session, arguments: Arguments) -> dict[str, Any]:
@@ -72,7 +76,10 @@ def with_image(
             raise error from None  # an id: nobody has it
         if not arguments.switch("quiet"):
             err(f"Unable to find image '{image.familiar}' locally\n")
-    _pull(session, arguments, body["Image"])
+    try:
+        _pull(session, arguments, body["Image"])
+    except Unavailable as error:
+        raise Unavailable(error.message, hint=error.hint or _ELSEWHERE) from None
     return request()
 
 

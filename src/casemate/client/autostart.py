@@ -12,7 +12,7 @@ import os
 import select
 import sys
 
-from casemate.errors import Unavailable, from_os
+from casemate.errors import PermissionDenied, Unavailable, from_os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,15 @@ def command(place: Place) -> list[str]:
 
 
 def start_engine(place: Place) -> None:
-    """Start the engine of ``place`` and wait until it listens. Raises Unavailable."""
+    """Start the engine of ``place`` and wait until it listens. Raises Unavailable, or
+    PermissionDenied when the user is not root.
+    """
+    if os.geteuid():
+        raise PermissionDenied(
+            "casemate needs root: its engine makes namespaces, mounts and cgroups",
+            hint="use sudo; or name the socket of an engine that lets your group in"
+            " (casemate.daemon --group) in CASEMATE_HOST",
+        )
     log_path = f"{place.run}/engine.log"
     try:
         os.makedirs(place.run, mode=0o755, exist_ok=True)

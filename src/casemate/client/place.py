@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from casemate.errors import InvalidArgument, Unavailable
+from casemate.errors import InvalidArgument
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def locate(host: str, run: str, root: str, environ: Mapping[str, str]) -> Locati
     """Return the engine that the options ``--host``, ``--run`` and ``--root`` mean, "" if absent.
 
     An option wins over the environment; without either it is the user's own engine. Raises
-    InvalidArgument, or Unavailable when the user has no place for one.
+    InvalidArgument.
     """
     if host and run:
         raise InvalidArgument("conflicting options: cannot specify both --host and --run")
@@ -71,11 +71,6 @@ def _default_run(environ: Mapping[str, str]) -> str:
     if os.geteuid() == 0:
         return "/run/casemate"
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
-    if not os.path.isdir(runtime):
-        raise Unavailable(
-            f"no directory for the engine's socket: {runtime} does not exist",
-            hint="set XDG_RUNTIME_DIR, or give a directory with --run",
-        )
     return f"{runtime}/casemate"
 
 

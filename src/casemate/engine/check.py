@@ -165,7 +165,8 @@ async def _images(engine: Engine) -> _Found:
 def _forgotten(engine: Engine, image: Image) -> _Mend:
     def forget() -> str:
         engine.images.forget(image)
-        return "removed: pull it again"
+        names = ", ".join(name.familiar for name in image.names) or "no name"
+        return f"removed, with {names}: pull it again"
 
     return forget
 

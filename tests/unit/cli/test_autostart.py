@@ -76,6 +76,16 @@ def test_a_command_starts_the_engine_detached_and_clean(
     os.wait()
 
 
+def test_who_is_not_root_is_told_so_first(
+    cli: Cli, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert cli("--run", place.run, "--root", place.root, "ps") == 1
+    first, hint = capfd.readouterr().err.splitlines()
+    assert first.startswith("casemate needs root") and "sudo" in hint
+    assert not os.path.exists(place.run)
+
+
 def test_an_engine_that_cannot_start_says_why(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

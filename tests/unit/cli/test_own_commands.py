@@ -278,10 +278,18 @@ def test_busybox_is_imported(
     cli: Cli, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:
     monkeypatch.setattr(busybox, "find", lambda: (b"x", ["sh"]))
+    here = "GET /images/busybox:latest/json"
+    engine.answers[here] = (404, {"message": "No such image: busybox"})
     engine.answers["POST /images/create"] = (200, lines({"status": "sha256:" + "b" * 64}))
     assert cli("bootstrap", "busybox") == 0
     assert capfd.readouterr().out == f"busybox:latest {'b' * 12}\n"
-    assert engine.requests[0].query["changes"][0] == 'CMD ["sh"]'
+    assert engine.requests[1].query["changes"][0] == 'CMD ["sh"]'
+    engine.answers[here] = (200, {"Id": "sha256:" + "c" * 64})
+    assert cli("bootstrap", "busybox") == 0
+    assert capfd.readouterr().out.startswith(f"busybox:latest {'c' * 12} (it is here already")
+    assert len(engine.requests) == 3
+    assert cli("bootstrap", "--force", "-q", "busybox") == 0
+    assert capfd.readouterr().out == f"sha256:{'b' * 64}\n"
 
 
 def test_prune_asks_first(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from casemate.client.place import locate
-from casemate.errors import InvalidArgument, Unavailable
+from casemate.errors import InvalidArgument
 
 
 def test_root_has_the_machines_engine(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,13 +24,6 @@ def test_a_user_has_an_engine_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_
     found = locate("", "", "", environ)
     assert found.address == f"unix://{tmp_path}/casemate/casemate.sock"
     assert found.place and found.place.root == "/data/casemate"
-
-
-def test_without_a_runtime_directory_there_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(Unavailable) as caught:
-        locate("", "", "", {"XDG_RUNTIME_DIR": "/nonexistent"})
-    assert "XDG_RUNTIME_DIR" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tarfile
 
-from casemate.cli.bootstrap.importing import import_image
+from casemate.cli.bootstrap.importing import import_image, is_here
 from casemate.cli.failure import Exit
 from casemate.cli.reference import tagged
 
@@ -33,10 +33,9 @@ _MAX_BYTES = 64 << 20
 def make(session: Session, arguments: Arguments) -> int:
     """Make the image ``--tag``, else ``busybox``. Raises Exit."""
     image = tagged(arguments.text("tag") or "busybox")
-    program, applets = find()
-    return import_image(
-        session, archive(program, applets), [image], _CHANGES, arguments.switch("quiet")
-    )
+    if is_here(session, arguments, [image]):
+        return 0
+    return import_image(session, archive(*find()), [image], _CHANGES, arguments)
 
 
 def find() -> tuple[bytes, list[str]]:

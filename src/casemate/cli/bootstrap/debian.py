@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from casemate.cli.bootstrap.importing import import_image
+from casemate.cli.bootstrap.importing import import_image, is_here
 from casemate.cli.bootstrap.sources import lines_for
 from casemate.cli.failure import Exit
 from casemate.cli.reference import tagged
@@ -53,11 +53,13 @@ def make(session: Session, arguments: Arguments, suite: str) -> int:
     images = [
         tagged(name) for name in ([arguments.text("tag")] if arguments.given("tag") else names)
     ]
+    if is_here(session, arguments, images):
+        return 0
     mirror = arguments.text("mirror")
     sources = [mirror] if mirror else lines_for(suite)
     command = command_line(suite, arguments, sources)
-    quiet = arguments.switch("quiet")
-    return import_image(session, _output_of(command, quiet), images, _CHANGES, quiet)
+    pieces = _output_of(command, arguments.switch("quiet"))
+    return import_image(session, pieces, images, _CHANGES, arguments)
 
 
 def own_suite() -> str:

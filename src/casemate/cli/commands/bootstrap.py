@@ -36,6 +36,7 @@ COMMAND = Command(
     "[OPTIONS] debian[:SUITE]|busybox",
     _run,
     (
+        Option("force", SWITCH, "Make the image anew even if there is one of that name", short="f"),
         Option("include", "string", "More packages, separated by commas (debian)"),
         Option("mirror", "string", "URL of the package mirror (debian; this machine's own)"),
         Option("quiet", SWITCH, "Print the image's ID only", short="q"),
@@ -51,7 +52,8 @@ COMMAND = Command(
     least=1,
     most=1,
     about="Make a base image from this machine's package sources.\n"
-    "debian runs mmdebstrap, busybox takes this machine's static busybox.",
+    "debian runs mmdebstrap, busybox takes this machine's static busybox. An image of that\n"
+    "name is used as it is, unless --force or an option of what is in it is given.",
     examples=("casemate bootstrap busybox", "casemate bootstrap debian:bookworm --include curl"),
     suggest="debian busybox",
     suggest_up_to=1,
