@@ -22,9 +22,12 @@ async def _plan(call: Call) -> Response:
     planned = planning.planned(call.engine, asked)
     return reply(
         {
-            "Text": planned.plan.describe(),
-            "Plan": planned.plan.as_json(),
-            "Spec": msgspec.to_builtins(planned.spec),
+            "Text": planned.describe(),
+            "Plan": planned.bundle.plan.as_json(),
+            "Spec": msgspec.to_builtins(planned.bundle.spec),
+            "Network": planned.network,
+            "Ports": planned.ports,
+            "Limits": planned.limits,
         }
     )
 
