@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from casemate.engine import bundle, rootfs, translate
+from casemate.engine import bundle, mountpoints, rootfs, translate
 from casemate.engine.engine import Engine
 from casemate.engine.records import MountPoint, Record
 from casemate.errors import (
@@ -168,7 +168,8 @@ def _mount_root(root: RootMount, place: str, *, new_api: bool) -> None:
 
 def _attach(root: int, point: MountPoint, record: Record) -> None:
     try:
-        clone = mount.open_tree(point.source, mount.OPEN_TREE_CLONE | mount.AT_RECURSIVE)
+        deep = 0 if mountpoints.is_flat(point) else mount.AT_RECURSIVE
+        clone = mount.open_tree(point.source, mount.OPEN_TREE_CLONE | deep)
     except OSError as error:
         raise FailedPrecondition(
             f"cannot mount {point.source} at {point.destination} of container {record.name}:"

@@ -34,9 +34,13 @@ _PROC_FILES = frozenset(
     )
 )
 _TMPFS_FLAGS = frozenset(
-    ("ro", "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "noatime", "nodiratime")
+    "ro rw suid nosuid dev nodev exec noexec atime noatime diratime nodiratime relatime norelatime"
+    " strictatime nostrictatime async defaults".split()
 )
 _TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"))
+#: In the options of a bind: what is mounted below its source is left out, or stays writable though
+#: the bind is not; the host's owners are shown as a user namespace has them.
+_FLAT, _FLAT_READ_ONLY, IDMAP = "bind", "ro", "idmap"
 
 
 def parse(host: HostConfig) -> tuple[MountPoint, ...]:
@@ -71,14 +75,26 @@ def check_propagation(points: Iterable[MountPoint]) -> None:
 
 def as_mount(point: MountPoint, *, mapped: bool) -> Mount:
     """Return the mount of the runtime spec for ``point``. What is mounted below a read-only bind
-    is read-only, too. A ``mapped`` one shows the host's owners as a user namespace has them.
+    is read-only, too, unless it says otherwise.
+
+    ``mapped`` tells of a container in a user namespace. What it may write is not shown with owners
+    as it has them unless that is asked for: root in it could leave files of the host's root there,
+    set-user-id ones among them. Nobody on the host reaches a volume's files.
     """
     if point.type == "tmpfs":
         return Mount(point.destination, "tmpfs", "tmpfs", point.options)
-    mode = "rw" if point.writable else "rro"
-    idmap = ("idmap",) if mapped else ()
-    options = ("rbind", point.propagation or "rprivate", mode, *idmap, *point.options)
-    return Mount(point.destination, "bind", point.source, options)
+    options = ["rbind", point.propagation or "rprivate"]
+    if _FLAT in point.options:
+        options.append(_FLAT)
+    if point.writable:
+        options.append("rw")
+    else:
+        options.append(_FLAT_READ_ONLY if _FLAT_READ_ONLY in point.options else "rro")
+    if mapped:
+        options += ["rnosuid", "rnodev"]
+        if not point.writable or point.type == "volume" or IDMAP in point.options:
+            options.append(IDMAP)
+    return Mount(point.destination, "bind", point.source, tuple(options))
 
 
 def make_sources(host: HostConfig) -> None:
@@ -115,9 +131,12 @@ def _binds(host: HostConfig) -> Iterator[MountPoint]:
 
 def _bind(source: str, destination: str, mode: str, text: str) -> MountPoint:
     writable, propagation = True, ""
+    options: tuple[str, ...] = ()
     for option in mode.split(","):
         if option in _MODES:
             writable = option == "rw"
+        elif option == IDMAP:
+            options = (IDMAP,)
         elif option in _PROPAGATIONS:
             propagation = option
         elif option == "nocopy":
@@ -131,6 +150,7 @@ def _bind(source: str, destination: str, mode: str, text: str) -> MountPoint:
         mode=mode,
         writable=writable,
         propagation=propagation or "rprivate",
+        options=options,
     )
 
 
@@ -158,11 +178,7 @@ def _refuse(spec: MountSpec, destination: str, *fields: str) -> None:
 
 def _bind_spec(spec: MountSpec, destination: str) -> MountPoint:
     options = spec.bind_options or BindOptions()
-    for field in ("non_recursive", "read_only_non_recursive", "read_only_force_recursive"):
-        if getattr(options, field):
-            raise Unsupported(
-                f"bind option {field.replace('_', '-')} is not supported yet: {destination}"
-            )
+    _check_depth(spec, options)
     propagation = options.propagation or "rprivate"
     if propagation not in _PROPAGATIONS:
         raise InvalidArgument(f"invalid propagation {propagation[:40]!r}: {destination}")
@@ -181,7 +197,29 @@ def _bind_spec(spec: MountSpec, destination: str) -> MountPoint:
         destination=destination,
         writable=not spec.read_only,
         propagation=propagation,
+        options=(_FLAT,) * options.non_recursive
+        + (_FLAT_READ_ONLY,) * options.read_only_non_recursive,
     )
+
+
+def _check_depth(spec: MountSpec, options: BindOptions) -> None:
+    """Refuse what contradicts itself. Read-only is recursive here in any case, or an error."""
+    flat, deep = options.read_only_non_recursive, options.read_only_force_recursive
+    for name, given in (("ReadOnlyNonRecursive", flat), ("ReadOnlyForceRecursive", deep)):
+        if given and not spec.read_only:
+            raise InvalidArgument(
+                f"mount options conflict: !ReadOnly && {name}: {spec.target[:200]}"
+            )
+    if flat and deep:
+        raise InvalidArgument(
+            "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive:"
+            f" {spec.target[:200]}"
+        )
+
+
+def is_flat(point: MountPoint) -> bool:
+    """Tell whether what is mounted below the source of a bind is left out."""
+    return _FLAT in point.options
 
 
 def _tmpfs_spec(spec: MountSpec, destination: str) -> MountPoint:

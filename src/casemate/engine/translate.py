@@ -128,6 +128,10 @@ def _check_binds(points: Iterable[MountPoint], first_id: int) -> None:
                 f"cannot bind {point.source[:200]} with {point.propagation} propagation: what is"
                 " mounted in a user namespace must not show on the host"
             )
+        if not first_id and mountpoints.IDMAP in point.options:
+            raise InvalidArgument(
+                f"cannot bind {point.source[:200]} with idmap: there is no user namespace"
+            )
 
 
 def directory(path: str) -> str:

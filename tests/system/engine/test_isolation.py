@@ -75,15 +75,46 @@ def test_owners_are_on_disk_as_they_are_inside(engine: RunningEngine) -> None:
     engine.client.call("DELETE", f"/images/{image}?force=1")
 
 
-def test_a_bind_shows_the_hosts_root_as_root_and_keeps_what_is_made(
-    engine: RunningEngine, tmp_path: Path
+@pytest.mark.parametrize("mode", ["idmap", "ro"])
+@pytest.mark.parametrize("isolation", ["container", "sandbox"])
+def test_a_mapped_bind_shows_the_hosts_root_as_root(
+    engine: RunningEngine, tmp_path: Path, mode: str, isolation: str
 ) -> None:
     (tmp_path / "mine").write_text("mine\n")
     os.chmod(tmp_path / "mine", 0o600)
-    script = "cat /b/mine; echo made > /b/made; stat -c %u /b/mine"
-    said = engine.says("busybox", "sh", "-c", script, Binds=[f"{tmp_path}:/b"], **PRIVATE)
-    assert said == "mine\n0\n"
-    assert (tmp_path / "made").stat().st_uid == 0
+    script = "cat /b/mine; stat -c %u /b/mine; echo made > /b/made"
+    host = {"Binds": [f"{tmp_path}:/b:{mode}"], "Isolation": isolation, **PRIVATE}
+    id_ = engine.run_container("busybox", "sh", "-c", script, **host)
+    code = engine.wait(id_)
+    assert engine.output(id_)[0] == b"mine\n0\n"
+    if mode == "ro":
+        assert code != 0 and not (tmp_path / "made").exists()
+    else:
+        assert (tmp_path / "made").stat().st_uid == 0
+
+
+@pytest.mark.parametrize("isolation", ["container", "sandbox"])
+def test_no_file_of_the_hosts_root_is_left_in_a_bind(
+    engine: RunningEngine, tmp_path: Path, isolation: str
+) -> None:
+    """What can be written is not mapped: what root inside leaves there is nobody's on the host."""
+    (tmp_path / "mine").write_text("mine\n")
+    os.chmod(tmp_path / "mine", 0o600)
+    os.chmod(tmp_path, 0o777)
+    script = (
+        "cat /b/mine; chown 0 /b/mine; chmod 4755 /b/mine; cp /bin/busybox /b/sh;"
+        " chown 0:0 /b/sh; chmod 6755 /b/sh; stat -c %u:%a /b/sh; grep ' /b ' /proc/mounts"
+    )
+    host = {"Binds": [f"{tmp_path}:/b"], "Isolation": isolation, **PRIVATE}
+    id_ = engine.run_container("busybox", "sh", "-c", script, **host)
+    engine.wait(id_)
+    out, err = engine.output(id_)
+    options = out.split()[-3].split(b",")
+    assert out.startswith(b"0:6755\n") and {b"rw", b"nosuid", b"nodev"} <= set(options)
+    assert err.count(b"/b/mine") == 3
+    assert (tmp_path / "sh").stat().st_uid >= 1 << 31
+    mine = (tmp_path / "mine").stat()
+    assert (mine.st_uid, mine.st_mode & 0o7777) == (0, 0o600)
 
 
 def test_what_is_the_hosts_stays_so(engine: RunningEngine) -> None:

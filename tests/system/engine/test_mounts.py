@@ -10,8 +10,11 @@ import pytest
 
 from casemate.errors import InvalidArgument, Unsupported
 from support.engine import RunningEngine
+from support.files import got
 
 pytestmark = pytest.mark.root
+
+BIND = {"Type": "bind", "Source": "/tmp", "Target": "/a"}
 
 
 def test_a_directory_is_shared(engine: RunningEngine, tmp_path: Path) -> None:
@@ -48,6 +51,54 @@ def test_read_only_is_read_only_all_the_way_down(engine: RunningEngine, tmp_path
     assert sorted(os.listdir(tmp_path)) == ["below"]
 
 
+@pytest.mark.parametrize(
+    ("options", "below", "inside"),
+    [
+        ({}, True, False),
+        ({"ReadOnlyForceRecursive": True, "Propagation": "rprivate"}, True, False),
+        ({"ReadOnlyNonRecursive": True}, True, True),
+        ({"NonRecursive": True}, False, False),
+    ],
+)
+def test_how_deep_a_read_only_bind_goes(
+    engine: RunningEngine, tmp_path: Path, options: dict[str, object], below: bool, inside: bool
+) -> None:
+    deep = tmp_path / "below"
+    deep.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "below", deep], check=True)
+    (deep / "there").touch()
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/in", "ReadOnly": True}
+    try:
+        id_ = engine.create(
+            "busybox", "sh", "-c", "ls /in/below; touch /in/x; touch /in/below/x",
+            Mounts=[{**mount, "BindOptions": options}],
+        )  # fmt: skip
+        assert ("./there" in got(engine, id_, "/in/below/.")) == below  # before there is a run
+        engine.start_container(id_)
+        engine.wait(id_)
+        out, err = engine.output(id_)
+        assert (out == b"there\n") == below
+        assert err.count(b"Read-only file system") == (1 if inside else 2)
+        assert (deep / "x").exists() == inside
+    finally:
+        subprocess.run(["umount", deep], check=True)
+
+
+def test_a_bind_that_can_be_written_may_be_flat(engine: RunningEngine, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "below", tmp_path / "below"], check=True)
+    (tmp_path / "below/there").touch()
+    mount = {"Type": "bind", "Source": str(tmp_path), "Target": "/in"}
+    options = {"BindOptions": {"NonRecursive": True}}
+    try:
+        said = engine.says(
+            "busybox", "sh", "-c", "ls /in/below; touch /in/x", Mounts=[mount | options]
+        )
+    finally:
+        subprocess.run(["umount", tmp_path / "below"], check=True)
+    assert said == "" and (tmp_path / "x").exists()
+
+
 def test_a_missing_source_is_made_only_by_binds(engine: RunningEngine, tmp_path: Path) -> None:
     engine.create("busybox", "true", Binds=[f"{tmp_path}/a/b:/in"])
     assert (tmp_path / "a/b").is_dir()
@@ -68,6 +119,24 @@ def test_showing_a_plan_makes_nothing(engine: RunningEngine, tmp_path: Path) -> 
     )
     assert os.listdir(tmp_path) == []
     assert engine.client.get("/containers/json?all=1") == []
+
+
+def test_a_plan_tells_what_stands_beside_the_steps(engine: RunningEngine) -> None:
+    body = {
+        "Image": "busybox",
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}},
+        "HostConfig": {
+            "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
+            "PublishAllPorts": True,
+            "Memory": 64 << 20,
+        },
+    }
+    plan = engine.client.post("/casemate/plan", body)
+    assert plan["Network"] == "bridge"
+    assert plan["Ports"] == ["127.0.0.1:8080 to 80/tcp", "*:(any) to 53/udp"]
+    assert (plan["Limits"]["memory_bytes"], plan["Limits"]["pids"]) == (64 << 20, 2048)
+    for line in ("network  bridge", "port  *:(any) to 53/udp", f"memory_bytes  {64 << 20}"):
+        assert line in plan["Text"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +279,17 @@ def test_inspect_tells_what_is_mounted(engine: RunningEngine, tmp_path: Path) ->
             InvalidArgument,
             "absolute",
         ),
+        (
+            {"Mounts": [{**BIND, "BindOptions": {"ReadOnlyNonRecursive": True}}]},
+            InvalidArgument,
+            "!ReadOnly && ReadOnlyNonRecursive",
+        ),
+        (
+            {"Mounts": [{**BIND, "BindOptions": {"ReadOnlyForceRecursive": True}}]},
+            InvalidArgument,
+            "!ReadOnly && ReadOnlyForceRecursive",
+        ),
+        ({"Binds": ["/tmp:/a:idmap"]}, InvalidArgument, "no user namespace"),
         (
             {"Mounts": [{"Type": "tmpfs", "Target": "/a", "TmpfsOptions": {"Mode": -1}}]},
             InvalidArgument,

@@ -114,6 +114,14 @@ def test_proxies_of_the_config_do_not_win_over_the_command_line() -> None:
     assert made["Env"] == ["http_proxy=mine", "NO_PROXY=", "HTTP_PROXY=http://p", "no_proxy=x"]
 
 
+def test_a_root_that_is_asked_to_be_writable_is_so_whatever_the_profile() -> None:
+    assert body("--read-only", "busybox")["HostConfig"]["SecurityOpt"] is None
+    assert body("busybox")["HostConfig"]["SecurityOpt"] is None
+    made = body("--read-only=false", "--security-opt", "landlock=default", "busybox")
+    assert made["HostConfig"]["SecurityOpt"] == ["landlock=default", "read-only=false"]
+    assert body("--read-only=0", "busybox")["HostConfig"]["SecurityOpt"] == ["read-only=false"]
+
+
 def test_what_only_windows_has_is_refused_by_name() -> None:
     for option in ("--cpu-count=1", "--cpu-percent=1", "--io-maxiops=1", "--io-maxbandwidth=1"):
         with pytest.raises(InvalidArgument, match=option.partition("=")[0]):

@@ -152,13 +152,17 @@ def _devices(arguments: Arguments) -> dict[str, Any]:
 
 
 def _security(arguments: Arguments) -> dict[str, Any]:
+    # The API has no word for a root that is not to be read-only though the profile says so.
+    writable = arguments.given("read-only") and not arguments.switch("read-only")
+    more = ["read-only=false"] if writable else []
     if not arguments.given("security-opt"):
-        return dict.fromkeys(("SecurityOpt", "MaskedPaths", "ReadonlyPaths"))
+        paths = dict.fromkeys(("MaskedPaths", "ReadonlyPaths"))
+        return {"SecurityOpt": more or None, **paths}
     from casemate.cli.body.security import security_options
 
-    options, unmasked = security_options(arguments.items("security-opt"))
-    paths: list[str] | None = [] if unmasked else None
-    return {"SecurityOpt": options, "MaskedPaths": paths, "ReadonlyPaths": paths}
+    options, unmasked = security_options([*arguments.items("security-opt"), *more])
+    shown: list[str] | None = [] if unmasked else None
+    return {"SecurityOpt": options, "MaskedPaths": shown, "ReadonlyPaths": shown}
 
 
 def _capabilities(texts: list[str]) -> list[str] | None:
