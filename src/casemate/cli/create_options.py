@@ -65,6 +65,12 @@ _WALLS = (
     Option("read-only", SWITCH, "Mount the container's root filesystem as read only"),
     Option("security-opt", LIST, "Security options"),
     Option("sysctl", "map", "Sysctl options"),
+    Option(
+        "system",
+        "string",
+        "Run a whole system, its init first: systemd, sysvinit, busybox",
+        suggest="systemd sysvinit busybox",
+    ),
     Option("user", "string", "User name or UID (format: <name|uid>[:<group|gid>])", short="u"),
     Option("userns", "string", "User namespace to use", suggest="host"),
     Option("uts", "string", "UTS namespace to use", suggest="host"),

@@ -18,6 +18,7 @@ from casemate.engine import (
     policy,
     publishing,
     sharing,
+    systems,
     translate,
     unsupported,
 )
@@ -77,8 +78,9 @@ def describe(
     config, host = config_of(request), request.host_config
     unsupported.refuse(config, host, request.networking_config)
     sharing.check(host, config)
+    systems.check(host, config)
     image = _image(engine, config, platform)
-    full = merge.merged(config, image.config.config)
+    full = systems.completed(merge.merged(config, image.config.config), host)
     record = Record(
         id=names.new_id(),
         name=_name(engine, name),

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from casemate.content.store import ContentStore
 from casemate.database import Database
-from casemate.engine import policy
+from casemate.engine import policy, systems
 from casemate.engine.durability import Durability
 from casemate.engine.events import Events
 from casemate.engine.groups.records import Groups
@@ -242,7 +242,7 @@ class Engine:
 
 
 def _is_needed_at_the_end(host: HostConfig) -> bool:
-    return host.auto_remove or policy.restarts(host.restart_policy)
+    return host.auto_remove or policy.restarts(host.restart_policy) or systems.of(host) is not None
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

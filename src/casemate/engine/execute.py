@@ -9,7 +9,7 @@ import secrets
 import msgspec
 
 from casemate.engine import attach as attaching
-from casemate.engine import peers, sharing, states, translate
+from casemate.engine import peers, sharing, states, systems, translate
 from casemate.engine.bundle import restricted, rules
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -20,6 +20,8 @@ from casemate.engine.rooms import attach as attach_steps
 from casemate.engine.terminal import resized
 from casemate.engine.translate import Surroundings
 from casemate.errors import Conflict, InvalidArgument, NotFound
+from casemate.linux.cgroups import delegation
+from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.oci.runtime import ConsoleSize
 from casemate.runtime.namespaces import execute as executions
 from casemate.runtime.namespaces.execute import Execution
@@ -187,7 +189,15 @@ def _plan(engine: Engine, record: Record, live: Live, exec_: Exec, *, attached: 
             owner=first_id + options.user.uid if first_id else 0,
         ),
     )
-    return executions.plan(execution)._replace(outside=attach_steps(cgroup))
+    part = _part(record, live, cgroup)
+    return executions.plan(execution)._replace(outside=attach_steps(cgroup, part))
+
+
+def _part(record: Record, live: Live, cgroup: Cgroup) -> str:
+    """Return the part of its cgroup that the container's first process is in; "" without parts."""
+    if live.shim is None or systems.of(record.fixed.host) is None:
+        return ""
+    return delegation.place_of(cgroup.path, live.shim.room_pid)
 
 
 def _restricted(engine: Engine, record: Record, config: ExecConfig) -> bool:
@@ -236,8 +246,11 @@ def _identify(engine: Engine, record: Record, live: Live, user: str) -> Identity
 
 
 def _keep_nursery(engine: Engine, record: Record, live: Live) -> None:
-    """Have the next exec born in the container's cgroups, while the client comes back for it."""
-    if live.shim is None:
+    """Have the next exec born in the container's cgroups, while the client comes back for it.
+
+    Not in a system's: it divides them, and where nobody may be then is its own affair.
+    """
+    if live.shim is None or systems.of(record.fixed.host):
         return
     cgroup = engine.cgroup(engine.current(record).state.cgroup)
     engine.background(_start_nursery(live.shim, Plan((), outside=attach_steps(cgroup))))

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 
 import msgspec
 
-from casemate.engine import ooms, policy, run, states
+from casemate.engine import ooms, policy, run, states, systems
 from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -84,7 +84,9 @@ async def over(engine: Engine, id_: str, live: Live, ending: run.Ending) -> None
     host = record.fixed.host
     again = None
     if not live.removals:
-        again = policy.after(host.restart_policy, record.state, ending.code, ending.at_ns)
+        again = systems.after(host, record.state, ending.code, ending.at_ns)
+    if systems.shut_down(host, ending.code):
+        engine.records.learn(id_, stopped=True)
     await run.ended(engine, id_, live, ending, again)
     if again:
         wait(engine, id_, live)

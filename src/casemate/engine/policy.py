@@ -62,6 +62,11 @@ def after(policy: RestartPolicy, state: State, code: int, at_ns: int) -> Again |
         most = policy.maximum_retry_count
         if code == 0 or (most and state.restart_count >= most):
             return None
+    return again(state, at_ns)
+
+
+def again(state: State, at_ns: int) -> Again:
+    """Return one more start after the run of ``state``, which has ended at ``at_ns``."""
     return Again(state.restart_count + 1, _backoff_ms(state, at_ns))
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from casemate.errors import Error, Unavailable
 from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups import delegation
 from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.runtime.namespaces.clone import CLONE_FLAGS
@@ -132,6 +133,8 @@ class Rooms:
         try:
             # The kernel makes the namespaces while the cgroup is made here.
             cgroup.create()
+            if plan.divides is not None:
+                cgroup.delegate(plan.divides)
             await shim.ready
             if plan.namespaces & CLONE_FLAGS["network"] and not shim.has_network:
                 raise Unavailable("cannot take over a room's network: too many open files")
@@ -146,12 +149,13 @@ class Rooms:
 
 def attached(plan: Plan, cgroup: Cgroup) -> Plan:
     """Return ``plan`` for a room that is put into ``cgroup`` first of all."""
-    return plan._replace(outside=(*attach(cgroup), *plan.outside))
+    part = "" if plan.divides is None else delegation.NAME
+    return plan._replace(outside=(*attach(cgroup, part), *plan.outside))
 
 
-def attach(cgroup: Cgroup) -> tuple[Step, ...]:
-    """Return the steps that put a waiting room into ``cgroup``."""
-    return tuple(step("attach", path) for path in cgroup.procs_paths())
+def attach(cgroup: Cgroup, part: str = "") -> tuple[Step, ...]:
+    """Return the steps that put a waiting room into ``cgroup``, or a ``part`` of it."""
+    return tuple(step("attach", path) for path in cgroup.procs_paths(part))
 
 
 async def discard(room: Room) -> None:

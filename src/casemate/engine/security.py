@@ -12,12 +12,15 @@ _ABSENT = frozenset({"apparmor=unconfined", "label=disable"})
 
 
 class SecurityOptions(NamedTuple):
-    """What was asked, None where nothing was. ``seccomp`` is a word or a profile's JSON text."""
+    """What was asked, None where nothing was. ``seccomp`` is a word or a profile's JSON text,
+    ``system`` the name of what the container runs as its first process.
+    """
 
     no_new_privileges: bool | None = None
     seccomp: str | None = None
     read_only: bool | None = None
     landlock: bool | None = None
+    system: str | None = None
 
 
 def parse(options: Iterable[str] | None) -> SecurityOptions:
@@ -36,6 +39,8 @@ def parse(options: Iterable[str] | None) -> SecurityOptions:
             out = out._replace(landlock=_landlock(value, option))
         elif name == "seccomp":
             out = out._replace(seccomp=value)
+        elif name == "system":
+            out = out._replace(system=value)
         elif f"{name}={value}" not in _ABSENT:
             raise Unsupported(f"--security-opt {option[:80]!r} is not supported yet")
     return out

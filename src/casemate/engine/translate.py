@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from casemate.engine import mountpoints, security, sharing
+from casemate.engine import mountpoints, security, sharing, systems
 from casemate.engine.model import Config, DeviceMapping, HostConfig
 from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
@@ -21,6 +21,7 @@ from casemate.spec import environment
 from casemate.spec.identity import Identity
 from casemate.spec.options import Options
 from casemate.walls import capabilities, devices, ids, limits, profiles, seccomp
+from casemate.walls import systems as walls_of_systems
 from casemate.walls.machine import Machine
 from casemate.walls.profiles import Profile
 from casemate.walls.standard import SHM
@@ -36,10 +37,17 @@ _SYSCTLS = {
 
 def profile_of(host: HostConfig, machine: Machine) -> Profile:
     """Return the walls that ``host`` asks for on ``machine``."""
-    profile = profiles.on(profiles.named(host.isolation), machine.thermal_cpus)
+    profile = profiles.on(asked_profile(host), machine.thermal_cpus)
     if host.privileged:
         return profiles.privileged(profile, machine.capabilities)
     return profile
+
+
+def asked_profile(host: HostConfig) -> Profile:
+    """Return the profile of ``host``, with the walls moved that its system needs moved."""
+    profile = profiles.named(host.isolation)
+    system = systems.of(host)
+    return walls_of_systems.on(profile, system) if system else profile
 
 
 class Surroundings(NamedTuple):
@@ -76,7 +84,9 @@ def options(
     height, width = check_size(*host.console_size)
     return Options(
         args=record.fixed.args,
-        env=_environment(config, surroundings.hostname, identity),
+        env=_environment(
+            config, surroundings.hostname, identity, systems.environment(host, record.id)
+        ),
         cwd=directory(config.working_dir),
         user=identity,
         hostname=surroundings.hostname,
@@ -147,10 +157,11 @@ def directory(path: str) -> str:
     return posixpath.normpath(path)
 
 
-def _environment(config: Config, hostname: str, identity: Identity) -> tuple[str, ...]:
-    return environment.completed(
-        tuple(config.env or ()), hostname=hostname, home=identity.home, terminal=config.tty
-    )
+def _environment(
+    config: Config, hostname: str, identity: Identity, own: tuple[str, ...]
+) -> tuple[str, ...]:
+    env = environment.merged(own, tuple(config.env or ()))
+    return environment.completed(env, hostname=hostname, home=identity.home, terminal=config.tty)
 
 
 def _capabilities(host: HostConfig, profile: Profile, machine: Machine) -> tuple[str, ...]:

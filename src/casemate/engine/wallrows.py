@@ -118,7 +118,8 @@ def _privileges(wanted: Settings, seen: Seen) -> Iterator[Wall]:
     words = " ".join(
         name for name, some in (("--cap-add", host.cap_add), ("--cap-drop", host.cap_drop)) if some
     )
-    origin = wanted.privileged_or(words, given=bool(words) and not host.privileged)
+    given = bool(words) and not host.privileged
+    origin = wanted.privileged_or(words, "capabilities", given=given)
     for name, line, allowed in (
         ("effective capabilities", "CapEff", process.capabilities.effective),
         ("bounding capabilities", "CapBnd", process.capabilities.bounding),
@@ -129,7 +130,7 @@ def _privileges(wanted: Settings, seen: Seen) -> Iterator[Wall]:
     yield Wall(
         "seccomp",
         _seccomp(wanted),
-        wanted.privileged_or("--security-opt seccomp", given=asked.seccomp is not None),
+        wanted.privileged_or("--security-opt seccomp", "seccomp", given=asked.seccomp is not None),
         _MODES.get(mode, mode),
         seccomp is None or mode == "2",
     )
@@ -172,7 +173,7 @@ def _paths(wanted: Settings, seen: Seen) -> Iterator[Wall]:
     yield Wall(
         "root",
         _access(readonly),
-        wanted.origin("--read-only", given=given),
+        wanted.system_or("--read-only", "readonly_root", given=given),
         _access(found),
         found or not readonly,
     )

@@ -23,7 +23,8 @@ DEFAULT = "default"
 
 
 class Settings(NamedTuple):
-    """What was asked, and the spec that came of it.
+    """What was asked, and the spec that came of it. ``profile`` is without what ``--privileged``
+    takes away.
 
     ``landlock`` tells that it is asked for, ``landlock_here`` that this kernel has it;
     ``disabled`` that no network at all was asked for.
@@ -43,11 +44,20 @@ class Settings(NamedTuple):
         """Return where a wall comes from that ``option`` may move."""
         return f"option {option}" if given else f"profile {self.profile.name}"
 
-    def privileged_or(self, option: str, *, given: bool) -> str:
-        """Return where a wall comes from that ``--privileged`` takes away."""
+    def system_or(self, option: str, field: str, *, given: bool) -> str:
+        """Return where a wall comes from, a ``field`` of the profile that ``--system`` may move."""
+        moved = getattr(self.profile, field) != getattr(profiles.named(self.host.isolation), field)
+        if moved and not given:
+            return "option --system"
+        return self.origin(option, given=given)
+
+    def privileged_or(self, option: str, field: str = "name", *, given: bool) -> str:
+        """Return where a wall comes from that ``--privileged`` takes away; ``field`` is of the
+        profile, if ``--system`` may move it.
+        """
         if self.host.privileged and not given:
             return "option --privileged"
-        return self.origin(option, given=given)
+        return self.system_or(option, field, given=given)
 
 
 def settings(engine: Engine, record: Record) -> Settings:
@@ -60,7 +70,7 @@ def settings(engine: Engine, record: Record) -> Settings:
     asked = security.parse(host.security_opt)
     return Settings(
         host=host,
-        profile=profiles.named(host.isolation),
+        profile=translate.asked_profile(host),
         sharing=sharing.of(host, config),
         security=asked,
         spec=spec,

@@ -52,7 +52,7 @@ class Plan(NamedTuple):
     ``outside`` runs before anything in the room, ``before`` between ``ahead`` and ``inside``.
     ``registers`` names the descriptors that are passed along with the plan, in order; ``made``
     those that ``before`` writes for the room. ``namespaces`` are the CLONE_NEW flags that the
-    room is made with.
+    room is made with. ``divides`` is the host's id of who may divide its part of the cgroups.
     """
 
     inside: tuple[Step, ...]
@@ -63,6 +63,7 @@ class Plan(NamedTuple):
     made: tuple[str, ...] = ()
     stdio: Stdio = Stdio()
     namespaces: int = 0
+    divides: int | None = None
 
     def ahead_file(self) -> bytes:
         """Return what is executed before the start: ``outside``, then ``ahead`` in the room."""

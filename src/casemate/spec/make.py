@@ -93,7 +93,8 @@ def _mounts(options: Options, profile: Profile) -> Iterator[Mount]:
         else:
             yield mount
     scratch = profile.scratch if is_readonly(options, profile) else ()
-    more = (*(m for m in scratch if m.destination not in replaced), *options.mounts)
+    memory = (m for m in (*profile.memory, *scratch) if m.destination not in replaced)
+    more = (*memory, *options.mounts)
     yield from sorted(more, key=lambda m: m.destination.rstrip("/").count("/"))
 
 

@@ -64,6 +64,11 @@ def choose(
     return _ordered(kept & set(available) | added)
 
 
+def united(one: Collection[str], other: Collection[str]) -> tuple[str, ...]:
+    """Return the capabilities of both, in the order of their bits."""
+    return _ordered({*one, *other})
+
+
 def sets(chosen: Sequence[str], *, root: bool) -> Capabilities:
     """Return the five sets for a process; one that is not ``root`` only keeps the bounding set.
 

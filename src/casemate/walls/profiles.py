@@ -18,15 +18,16 @@ class Profile(NamedTuple):
     """The walls of a room.
 
     ``namespaces`` are made new, the others shared with the host; ``network`` is the network of who
-    asks for none. ``scratch`` are the tmpfs of a read-only root. ``seccomp`` names the filter, ""
-    for none. ``landlock`` tells that writing and the network are restricted once more.
-    ``pids_limit`` is a number of tasks, 0 for none.
+    asks for none. ``memory`` are tmpfs, ``scratch`` those of a read-only root. ``seccomp`` names
+    the filter, "" for none. ``landlock`` tells that writing and the network are restricted once
+    more. ``pids_limit`` is a number of tasks, 0 for none.
     """
 
     name: str
     namespaces: frozenset[str]
     network: Literal["bridge", "host", "none"]
     mounts: tuple[Mount, ...]
+    memory: tuple[Mount, ...]
     scratch: tuple[Mount, ...]
     masked_paths: tuple[str, ...]
     readonly_paths: tuple[str, ...]
@@ -45,6 +46,7 @@ CONTAINER = Profile(
     namespaces=frozenset({"mount", "uts", "ipc", "pid", "network", "cgroup", "time"}),
     network="bridge",
     mounts=standard.ALL,
+    memory=(),
     scratch=(),
     masked_paths=masks.masked(),
     readonly_paths=masks.readonly(),

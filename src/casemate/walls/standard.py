@@ -23,6 +23,9 @@ PTS = Mount(
 SYS = Mount("/sys", "sysfs", "sysfs", ("nosuid", "noexec", "nodev", "ro"))
 # Programs read their limits here; writing would change them (CVE-2022-0492).
 CGROUP = Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev", "ro"))
+# The same for who divides its own part of them: version 2, which can be handed over safely, and of
+# it what is below the limits. Whatever the host mounts, this is all that is seen.
+CGROUP_OWN = Mount("/sys/fs/cgroup", "cgroup2", "cgroup", ("nosuid", "noexec", "nodev"))
 # POSIX message queues of the IPC namespace.
 MQUEUE = Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev"))
 # POSIX shared memory; 64 MiB unless asked otherwise, counted as the container's memory.
@@ -31,9 +34,16 @@ SHM = Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777
 ALL = (PROC, DEV, PTS, SYS, CGROUP, MQUEUE, SHM)
 
 _SCRATCH = ("nosuid", "nodev", "size=65536k")
+# What is written at boot and must not be there at the next one.
+RUN = Mount("/run", "tmpfs", "tmpfs", (*_SCRATCH, "mode=755"))
+LOCK = Mount(
+    "/run/lock", "tmpfs", "tmpfs", ("nosuid", "nodev", "noexec", "size=5120k", "mode=1777")
+)
+# As large as a system's own would be: half of the memory, within the container's limit.
+TMP = Mount("/tmp", "tmpfs", "tmpfs", ("nosuid", "nodev", "mode=1777"))
 #: What programs expect to be able to write below a root that is read-only; counted as memory.
 SCRATCH = (
     Mount("/tmp", "tmpfs", "tmpfs", (*_SCRATCH, "mode=1777")),
-    Mount("/run", "tmpfs", "tmpfs", (*_SCRATCH, "mode=755")),
+    RUN,
     Mount("/var/tmp", "tmpfs", "tmpfs", (*_SCRATCH, "mode=1777")),
 )

@@ -15,7 +15,7 @@ from casemate.snapshot.mounts import RootMount
 from casemate.spec.identity import Identity
 from casemate.spec.make import make, process
 from casemate.spec.options import Options
-from casemate.walls import capabilities, landlock, profiles
+from casemate.walls import capabilities, landlock, profiles, systems
 from casemate.walls.profiles import Profile
 from casemate.walls.seccomp_filter import Filter
 
@@ -29,6 +29,7 @@ HOST = Host(
     cgroups=V2,
     default_devices=profiles.CONTAINER.devices,
 )
+HYBRID_HOST = HOST._replace(cgroups=HYBRID)
 ROOT = RootMount(("/layers/2", "/layers/1"), "/snapshots/a/upper", "/snapshots/a/work")
 FILTER = Filter(0, bytes(8) * 3)
 PROFILE = profiles.CONTAINER._replace(
@@ -194,6 +195,8 @@ CASES |= {
     "mapped_exec": lambda: execution(MAPPED),
     "sandbox": _sandbox,
     "shared_memory": _shared_memory,
+    "system": lambda: container(OPTIONS, systems.on(PROFILE, systems.SYSTEMD), HYBRID_HOST),
+    "system_mapped": lambda: container(MAPPED, systems.on(SANDBOX, systems.SYSTEMD), HYBRID_HOST),
 }
 
 

@@ -152,9 +152,10 @@ def _devices(arguments: Arguments) -> dict[str, Any]:
 
 
 def _security(arguments: Arguments) -> dict[str, Any]:
-    # The API has no word for a root that is not to be read-only though the profile says so.
-    writable = arguments.given("read-only") and not arguments.switch("read-only")
-    more = ["read-only=false"] if writable else []
+    more = [f"system={arguments.text('system')}"] if arguments.given("system") else []
+    if arguments.given("read-only") and not arguments.switch("read-only"):
+        # The API has no word for a root that is not to be read-only though the profile says so.
+        more.append("read-only=false")
     if not arguments.given("security-opt"):
         paths = dict.fromkeys(("MaskedPaths", "ReadonlyPaths"))
         return {"SecurityOpt": more or None, **paths}

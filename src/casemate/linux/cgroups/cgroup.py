@@ -12,6 +12,7 @@ from casemate.linux.cgroups import (
     cpu,
     cpuset,
     cpuset_tree,
+    delegation,
     devices,
     lifecycle,
     memory,
@@ -20,7 +21,7 @@ from casemate.linux.cgroups import (
     setting,
     tasks,
 )
-from casemate.linux.cgroups.hierarchies import Hierarchies
+from casemate.linux.cgroups.hierarchies import Held, Hierarchies
 from casemate.linux.cgroups.place import Place
 from casemate.linux.cgroups.values import Limits, Usage
 
@@ -86,10 +87,18 @@ class Cgroup(NamedTuple):
         """Remove it if nothing is inside; see ``lifecycle.delete_empty``."""
         lifecycle.delete_empty(self.hierarchies, self.path)
 
-    def procs_paths(self) -> tuple[str, ...]:
-        """Return the files into which the id of a process is written to put it here."""
+    def delegate(self, owner: int) -> None:
+        """Make a part that ``owner`` may divide; see ``delegation.delegate``."""
+        delegation.delegate(self.hierarchies, self.path, owner)
+
+    def procs_paths(self, part: str = "") -> tuple[str, ...]:
+        """Return the files into which the id of a process is written to put it here.
+
+        In version 2 it is put into ``part``, a cgroup below this one.
+        """
         return tuple(
-            f"{held.hierarchy.mount}/{self.path}/cgroup.procs" for held in self.hierarchies.held
+            f"{held.hierarchy.mount}/{self.path}/{_below(held, part)}cgroup.procs"
+            for held in self.hierarchies.held
         )
 
     def apply(self, limits: Limits) -> None:
@@ -234,6 +243,10 @@ class Cgroup(NamedTuple):
             yield
         except OSError as error:
             raise from_os(error, f"cannot {verb} cgroup {self.path}") from error
+
+
+def _below(held: Held, part: str) -> str:
+    return f"{part}/" if part and held.hierarchy.version == 2 else ""
 
 
 def at(hierarchies: Hierarchies, path: str) -> Cgroup:

@@ -96,6 +96,12 @@ def establish(hierarchies: Hierarchies, path: str) -> bool:
     return made
 
 
+def create_in(held: Held, path: str) -> None:
+    """Make the cgroup ``path`` in one hierarchy. Raises OSError, or as ``create``."""
+    _make(held, path)
+    _prepare(held, held.place(path))
+
+
 def delete(hierarchies: Hierarchies, path: str, timeout_s: float) -> None:
     """Remove the cgroup ``path`` and those below it; one that is not there is no error.
 

@@ -100,6 +100,7 @@ def plan(container: Container, host: Host) -> Plan:
         registers=joined,
         stdio=container.stdio,
         namespaces=_clone_flags(spec),
+        divides=cgroup.divides(spec),
     )
 
 
@@ -116,6 +117,7 @@ def _plan_of_a_user(container: Container, host: Host, ahead: tuple[Step, ...]) -
         made=made,
         stdio=container.stdio,
         namespaces=_clone_flags(spec),
+        divides=cgroup.divides(spec),
     )
 
 
@@ -164,7 +166,7 @@ def _ahead_steps(part: _Ahead, host: Host) -> Iterator[Step]:
         if mount.destination == "/dev":
             if not part.user:
                 yield from devices.tree(mount, host.default_devices, _places(part.mounts))
-        elif mount.type == "cgroup":
+        elif mount.type in cgroup.KINDS:
             yield from cgroup.made(mount, host.cgroups)
         else:
             register, kind = _STANDARD[mount.destination]
@@ -191,7 +193,8 @@ def _sysctl(name: str, value: str) -> Step:
 
 
 def _is_standard(mount: Mount) -> bool:
-    return _STANDARD.get(mount.destination, ("", ""))[1] == mount.type
+    _, kind = _STANDARD.get(mount.destination, ("", ""))
+    return kind == mount.type or (kind in cgroup.KINDS and mount.type in cgroup.KINDS)
 
 
 def _inside(container: Container, host: Host) -> Iterator[Step]:
@@ -257,7 +260,7 @@ def _finished(container: Container, weighed: Iterable[Step]) -> Iterator[Step]:
 
 def _mount(mount: Mount, container: Container, host: Host) -> Iterator[Step]:
     if _is_standard(mount):
-        if mount.type == "cgroup":
+        if mount.type in cgroup.KINDS:
             yield from cgroup.placed_at(mount, host.cgroups)
         else:
             yield from placed(_STANDARD[mount.destination][0], mount.destination, REAL_DIRECTORY)
