@@ -32,6 +32,12 @@ class Stopwatch:
         self.parts["total"] = (now - self._start) * 1e3
         self._last = now
 
+    def skip(self) -> None:
+        """Leave out what was done since the last part ended."""
+        now = time.perf_counter()
+        self._start += now - self._last
+        self._last = now
+
 
 def run_true(client: Client, image: str, network: str, watch: Stopwatch | None = None) -> Stopwatch:
     """Create a container that runs ``true``, start it, wait for it and remove it."""
@@ -50,16 +56,31 @@ def run_true(client: Client, image: str, network: str, watch: Stopwatch | None =
     return watch
 
 
-def start_sleeper(client: Client, image: str) -> str:
-    """Start a container that sleeps and return its id."""
+def start_sleeper(client: Client, image: str, network: str = "none") -> str:
+    """Start a container that sleeps and return its id.
+
+    KILL stops it: a process 1 without a handler hears no other signal, and what is measured is not
+    how long an engine waits for that.
+    """
     request = {
         "Image": image,
         "Cmd": ["sleep", "1000000"],
-        "HostConfig": {"NetworkMode": "none"},
+        "StopSignal": "SIGKILL",
+        "HostConfig": {"NetworkMode": network},
     }
     id_: str = client.post("/containers/create", request)["Id"]
     client.post(f"/containers/{id_}/start")
     return id_
+
+
+def stop(client: Client, container: str) -> None:
+    """Stop a container."""
+    client.post(f"/containers/{container}/stop")
+
+
+def containers(client: Client, *, ended: bool = True) -> list[str]:
+    """Return the ids of all containers, or of those that run."""
+    return [found["Id"] for found in client.get(f"/containers/json?all={int(ended)}")]
 
 
 def execute_true(client: Client, container: str) -> Stopwatch:

@@ -38,6 +38,13 @@ BARS = (
     Bar("load", "casemate", "total", "dockerd", Fraction(1, 4)),
     Bar("push", "casemate", "total", "dockerd", Fraction(1, 4)),
     Bar("first", "casemate run", "total", "", limit_ms=1000),
+    *(
+        Bar(crowd, "casemate", verb, "dockerd", Fraction(1, 8))
+        for crowd in ("crowd", "crowd-bridge")
+        for verb in ("start", "stop", "remove")
+    ),
+    Bar("stream", "casemate", "total", "dockerd", limit_ms=10),
+    Bar("stream-bridge", "casemate", "total", "dockerd", limit_ms=10),
 )
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from bench import reaper
 from bench.failure import Broken
 
 _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -61,6 +62,10 @@ class Keeper:
     def cpu_ms(self) -> float:
         """Return the processor time of everything that was ever started here."""
         return float(self._ask("used")["cpu_ns"] / 1e6)
+
+    def living(self) -> list[int]:
+        """Return the pids of everything that was ever started here and lives."""
+        return [process.pid for process in reaper.descendants(self._process.pid)]
 
     def wait_until(self, pid: int, ready: Callable[[], bool], timeout_s: float) -> None:
         """Wait until ``ready`` says so. Raises Broken when ``pid`` ends or time runs out."""

@@ -153,7 +153,7 @@ def _verdicts(verdicts: list[Verdict]) -> Iterator[str]:
 
 
 def _wish(bar: Bar) -> str:
-    what = "CPU " if bar.part == "cpu" else ""
+    what = {"cpu": "CPU ", "total": ""}.get(bar.part, f"{bar.part}: ")
     if bar.limit_ms:
         shown = f"; beside {bar.peer}" if bar.peer else ""
         return f"{what}at most {bar.limit_ms:.0f} ms{shown}"

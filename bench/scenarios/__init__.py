@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from bench.interleave import Effort
 from bench.result import Result
 from bench.roster import Roster
-from bench.scenarios import execs, first, pool, shell, starts, transfers
+from bench.scenarios import crowd, execs, first, pool, shell, starts, stream, transfers
 
 Scenario = Callable[[Roster, Effort], Result]
 
@@ -21,4 +21,8 @@ SCENARIOS: Mapping[str, Scenario] = {
     "push": transfers.push,
     "first": first.run,
     "pool": pool.run,
+    "crowd": crowd.without_network,
+    "crowd-bridge": crowd.with_bridge,
+    "stream": stream.without_network,
+    "stream-bridge": stream.with_bridge,
 }

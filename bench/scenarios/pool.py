@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from bench import api, engine, reaper
+from bench import api, engine, memory, reaper
 from bench.daemon import Daemon
 from bench.failure import Broken
 from bench.figures import Round
@@ -66,14 +66,6 @@ def _look_ms(daemon: Daemon) -> float:
     return (daemon.keeper.cpu_ms() - before) / 10
 
 
-def _memory_kib(daemon: Daemon) -> float:
+def _memory_kib(daemon: Daemon) -> int:
     """Return the proportional set size of everything below the engine."""
-    return sum(_pss_kib(process.pid) for process in reaper.descendants(daemon.pid))
-
-
-def _pss_kib(pid: int) -> int:
-    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
-    return 0
+    return memory.pss_kib(process.pid for process in reaper.descendants(daemon.pid))

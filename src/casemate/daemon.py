@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from typing import NamedTuple
@@ -96,6 +97,13 @@ def _tell(descriptor: int, text: str) -> None:
         os.close(descriptor)
 
 
+def _raise_open_files() -> None:
+    """Have as many files open as we may: two for each container that runs, and more for clients."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # it may be above what the system allows by now
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> int:
     """Run an engine."""
     logging.basicConfig(
@@ -103,6 +111,7 @@ def main() -> int:
     )
     ready = -1
     os.umask(UMASK)
+    _raise_open_files()
     try:
         options = parse(sys.argv[1:])
         ready = options.ready_fd
