@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import functools
-import os
 import posixpath
-import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from casemate.engine import mountpoints, security, sharing, systems
-from casemate.engine.model import Config, DeviceMapping, HostConfig
+from casemate.engine import hostdevices, mountpoints, security, sharing, systems
+from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
 from casemate.engine.sharing import Sharing
 from casemate.engine.terminal import check_size
-from casemate.errors import InvalidArgument, NotFound
-from casemate.oci.runtime import ConsoleSize, Device, DeviceRule, Mount, Rlimit, Seccomp
+from casemate.errors import InvalidArgument
+from casemate.oci.runtime import ConsoleSize, Mount, Rlimit, Seccomp
 from casemate.spec import environment
 from casemate.spec.identity import Identity
 from casemate.spec.options import Options
-from casemate.walls import capabilities, devices, ids, limits, profiles, seccomp
+from casemate.walls import capabilities, ids, limits, profiles, seccomp
 from casemate.walls import systems as walls_of_systems
 from casemate.walls.machine import Machine
 from casemate.walls.profiles import Profile
@@ -100,8 +98,8 @@ def options(
         readonly_root=readonly_root(host, machine),
         masked_paths=_paths(host.masked_paths, host.privileged),
         readonly_paths=_paths(host.readonly_paths, host.privileged),
-        devices=tuple(_device(d) for d in host.devices or ()),
-        device_rules=tuple(_device_rules(host)),
+        devices=hostdevices.nodes(host),
+        device_rules=tuple(hostdevices.rules(host)),
         rlimits=_rlimits(host, machine, first_id),
         sysctls=tuple(_sysctls(host, shared)),
         oom_score_adj=_oom_score_adj(host),
@@ -191,46 +189,6 @@ def _paths(asked: list[str] | None, privileged: bool) -> tuple[str, ...] | None:
     if privileged or asked is None:
         return () if privileged else None
     return tuple(asked)
-
-
-def _device(mapping: DeviceMapping) -> Device:
-    """Return the node that ``mapping`` asks for, as it is on the host."""
-    try:
-        found = os.stat(mapping.path_on_host)
-    except OSError as error:
-        raise NotFound(
-            f"error gathering device information while adding custom device"
-            f' "{mapping.path_on_host[:200]}": no such file or directory'
-        ) from error
-    kind = "c" if stat.S_ISCHR(found.st_mode) else "b" if stat.S_ISBLK(found.st_mode) else ""
-    if not kind:
-        raise InvalidArgument(f"{mapping.path_on_host[:200]}: not a device node")
-    path = posixpath.normpath(mapping.path_in_container or mapping.path_on_host)
-    if not path.startswith("/dev/"):
-        raise InvalidArgument(f"cannot make device {path[:200]}: it is not below /dev")
-    return Device(
-        path=path,
-        type=kind,
-        major=os.major(found.st_rdev),
-        minor=os.minor(found.st_rdev),
-        file_mode=stat.S_IMODE(found.st_mode),
-        uid=found.st_uid,
-        gid=found.st_gid,
-    )
-
-
-def _device_rules(host: HostConfig) -> Iterable[DeviceRule]:
-    for mapping in host.devices or ():
-        device = _device(mapping)
-        access = mapping.cgroup_permissions or "rwm"
-        if not set(access) <= set("rwm"):
-            raise InvalidArgument(
-                f"invalid device access {access[:40]!r}: expected letters of rwm:"
-                f" {mapping.path_on_host[:200]}"
-            )
-        yield DeviceRule(True, device.type, device.major, device.minor, access)
-    for text in host.device_cgroup_rules or ():
-        yield devices.parse_rule(text)
 
 
 def _rlimits(host: HostConfig, machine: Machine, first_id: int) -> tuple[Rlimit, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +125,39 @@ def test_a_device_is_there_and_can_be_opened(engine: RunningEngine) -> None:
     script = "head -c3 /dev/mine/nought | od -An -tx1; stat -c '%t:%T %a' /dev/mine/nought"
     said = engine.says("busybox", "sh", "-c", script, Devices=[mapping])
     assert said.split() == ["00", "00", "00", "1:5", "666"]
+
+
+def test_a_directory_of_devices(engine: RunningEngine, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    os.mknod(tmp_path / "deep/nought", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    os.chmod(tmp_path / "deep/nought", 0o640)
+    os.chown(tmp_path / "deep/nought", 7, 8)
+    os.mkfifo(tmp_path / "fifo")
+    mapping = {"PathOnHost": str(tmp_path), "PathInContainer": "/dev/own", "CgroupPermissions": "r"}
+    script = "find /dev/own -type c -o -type p; stat -c '%t:%T %a %u:%g' /dev/own/deep/nought"
+    said = engine.says("busybox", "sh", "-c", script, Devices=[mapping])
+    assert said.split() == ["/dev/own/deep/nought", "1:5", "640", "7:8"]
+
+
+def test_privileged_has_every_device_of_the_host(engine: RunningEngine) -> None:
+    def listed(root: str) -> set[str]:
+        found = set()
+        for directory, names, files in os.walk(root):
+            names[:] = [n for n in names if n not in ("pts", "shm", "mqueue")]
+            for name in files:
+                status = os.lstat(f"{directory}/{name}")
+                if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                    found.add(f"{directory}/{name} {status.st_rdev}".removeprefix(root))
+        return found
+
+    id_ = engine.run_container("busybox", "sleep", "1000", Privileged=True)
+    inside = f"/proc/{engine.inspect(id_)['State']['Pid']}/root/dev"
+    own = {"console", "ptmx"}
+    wanted = {d for d in listed("/dev") if d.split()[0].removeprefix("/") not in own}
+    assert wanted <= listed(inside)
+    assert engine.exec(id_, "dd", "if=/dev/loop-control", "count=0").code == 0
+    plain = engine.run_container("busybox", "sleep", "1000")
+    assert engine.exec(plain, "ls", "/dev/loop-control").code != 0
 
 
 def test_access_to_a_device_is_what_was_asked(engine: RunningEngine) -> None:
