@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import msgspec
+
 from casemate.engine import logoptions, networking, peers, security, sharing, translate
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, HostConfig
@@ -81,7 +83,9 @@ def runtime_spec(
     if "network" in options.namespaces:
         early = tuple(networking.early_sysctls().items())
         options = options._replace(sysctls=(*early, *options.sysctls))
-    return make(options, profile)
+    spec = make(options, profile)
+    annotations = record.fixed.host.annotations
+    return msgspec.structs.replace(spec, annotations=annotations) if annotations else spec
 
 
 def identify(engine: Engine, record: Record, root: RootMount) -> Identity:

@@ -6,7 +6,8 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from casemate.engine.model import BindOptions, HostConfig, MountSpec, TmpfsOptions
+from casemate.engine import tmpfs
+from casemate.engine.model import BindOptions, HostConfig, MountSpec
 from casemate.engine.records import MountPoint
 from casemate.errors import InvalidArgument, Unsupported, from_os
 from casemate.linux import mount
@@ -33,11 +34,6 @@ _PROC_FILES = frozenset(
         "uptime",
     )
 )
-_TMPFS_FLAGS = frozenset(
-    "ro rw suid nosuid dev nodev exec noexec atime noatime diratime nodiratime relatime norelatime"
-    " strictatime nostrictatime async defaults".split()
-)
-_TMPFS_VALUES = frozenset(("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"))
 #: In the options of a bind: what is mounted below its source is left out, or stays writable though
 #: the bind is not; the host's owners are shown as a user namespace has them.
 _FLAT, _FLAT_READ_ONLY, IDMAP = "bind", "ro", "idmap"
@@ -45,7 +41,9 @@ _FLAT, _FLAT_READ_ONLY, IDMAP = "bind", "ro", "idmap"
 
 def parse(host: HostConfig) -> tuple[MountPoint, ...]:
     """Return every mount that ``host`` asks for. Raises InvalidArgument, Unsupported."""
-    points = [*_binds(host), *_mounts(host), *_tmpfs(host)]
+    points = [*_binds(host), *_mounts(host)]
+    for path, text in (host.tmpfs or {}).items():
+        points.append(tmpfs.of_text(_destination(path, path), text))
     seen: set[str] = set()
     for point in points:
         if point.destination in seen:
@@ -132,7 +130,11 @@ def _binds(host: HostConfig) -> Iterator[MountPoint]:
 def _bind(source: str, destination: str, mode: str, text: str) -> MountPoint:
     writable, propagation = True, ""
     options: tuple[str, ...] = ()
-    for option in mode.split(","):
+    words = mode.split(",")
+    for kind in (_MODES, _PROPAGATIONS):
+        if sum(word in kind for word in words) > 1:
+            raise InvalidArgument(f"invalid mode: {mode}: it contradicts itself: {text[:200]!r}")
+    for option in words:
         if option in _MODES:
             writable = option == "rw"
         elif option == IDMAP:
@@ -162,7 +164,7 @@ def _mounts(host: HostConfig) -> Iterator[MountPoint]:
             yield _bind_spec(spec, destination)
         elif spec.type == "tmpfs":
             _refuse(spec, destination, "bind_options", "volume_options", "image_options")
-            yield _tmpfs_spec(spec, destination)
+            yield tmpfs.of_spec(spec, destination)
         else:
             raise Unsupported(f"mount type {spec.type[:40]!r} is not supported yet: {destination}")
 
@@ -220,51 +222,6 @@ def _check_depth(spec: MountSpec, options: BindOptions) -> None:
 def is_flat(point: MountPoint) -> bool:
     """Tell whether what is mounted below the source of a bind is left out."""
     return _FLAT in point.options
-
-
-def _tmpfs_spec(spec: MountSpec, destination: str) -> MountPoint:
-    _check_tmpfs(destination)
-    options = spec.tmpfs_options or TmpfsOptions()
-    if not 0 <= options.mode <= 0o7777 or options.size_bytes < 0:
-        raise InvalidArgument(f"invalid tmpfs options: mode or size out of range: {destination}")
-    chosen = ["nosuid", "nodev", "noexec", f"mode={options.mode or 0o1777:o}"]
-    if options.size_bytes:
-        chosen.append(f"size={options.size_bytes}")
-    if spec.read_only:
-        chosen.append("ro")
-    for words in options.options or ():
-        chosen = _with_option(chosen, "=".join(words), destination)
-    return MountPoint(
-        type="tmpfs",
-        destination=destination,
-        writable=not spec.read_only,
-        options=tuple(chosen),
-    )
-
-
-def _tmpfs(host: HostConfig) -> Iterator[MountPoint]:
-    for path, text in (host.tmpfs or {}).items():
-        destination = _destination(path, path)
-        _check_tmpfs(destination)
-        chosen = ["nosuid", "nodev", "noexec", "mode=1777"]
-        for option in filter(None, text.split(",")):
-            chosen = _with_option(chosen, option, destination)
-        yield MountPoint(type="tmpfs", destination=destination, options=tuple(chosen))
-
-
-def _check_tmpfs(destination: str) -> None:
-    if destination == "/dev":
-        raise InvalidArgument("cannot mount a tmpfs over /dev: it is already one, with devices")
-
-
-def _with_option(chosen: list[str], option: str, destination: str) -> list[str]:
-    """Return ``chosen`` with ``option``, which replaces what says something else."""
-    name, separator, value = option.partition("=")
-    if (option in _TMPFS_FLAGS and not separator) or (name in _TMPFS_VALUES and value):
-        opposite = name.removeprefix("no") if name.startswith("no") else f"no{name}"
-        kept = [o for o in chosen if o.partition("=")[0] not in (name, opposite)]
-        return [*kept, option]
-    raise InvalidArgument(f"invalid tmpfs option {option[:40]!r}: {destination}")
 
 
 def _destination(path: str, text: str) -> str:

@@ -42,8 +42,7 @@ def check(config: Config, host: HostConfig) -> None:
     _asked(files.parse_resolver(""), host)
     if config.hostname:
         files.parse_hostname(config.hostname)
-    if config.domainname and len(config.domainname) > 255:
-        raise InvalidArgument(f"invalid domain name {config.domainname[:160]!r}")
+    files.own_names(config.hostname or "host", config.domainname)
 
 
 def _resolver(host: HostConfig, *, shares_host: bool) -> files.Resolver:

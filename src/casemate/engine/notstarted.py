@@ -15,6 +15,10 @@ START: Final = "failed to create task for container: "
 EXEC: Final = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
+#: What the kernel says of a file mounted on a directory, or the other way.
+_WRONG_KIND = (("move_mount", errno.EINVAL), ("target", errno.ENOTDIR))
+
+
 class NotStarted(InvalidArgument):
     """The process was not started; ``exit_code`` is what a shell would say: 127, 126, 125."""
 
@@ -35,6 +39,8 @@ def explained(failure: StepFailed, plan: Plan, prefix: str, otherwise: int) -> N
         return NotStarted(f'{prefix}chdir to cwd ("{failure.about}") failed: {reason}', 126)
     shown = f"step {failure.number} ({item.op})" if item else failure.part
     hint = "casemate plan shows the steps" if item else None
+    if item and (item.op, failure.code) in _WRONG_KIND:
+        hint = "a directory is mounted on directories, a file on files"
     return NotStarted(f"{prefix}{shown}: {failure.message.lower()}", otherwise, hint)
 
 

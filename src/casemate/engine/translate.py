@@ -109,7 +109,7 @@ def options(
         joined=surroundings.joined,
         first_id=first_id,
         omitted=frozenset({_SHM}) if shared.ipc == "none" else frozenset(),
-        shm_bytes=host.shm_size,
+        shm_bytes=_shm_bytes(host),
     )
 
 
@@ -118,6 +118,12 @@ def _shared_memory(shared: Sharing, points: tuple[Mount, ...]) -> Iterable[Mount
     replaced = any(point.destination == _SHM for point in points)
     if "ipc" not in shared.own and not replaced:
         yield Mount(_SHM, "bind", _SHM, ("rbind", "rprivate", "nosuid", "noexec", "nodev"))
+
+
+def _shm_bytes(host: HostConfig) -> int:
+    if host.shm_size < 0:
+        raise InvalidArgument(f"SHM size can not be less than 0: {host.shm_size}")
+    return host.shm_size
 
 
 def _check_ids(identity: Identity, first_id: int) -> None:
@@ -201,8 +207,10 @@ def _sysctls(host: HostConfig, shared: Sharing) -> Iterable[tuple[str, str]]:
     """Yield the settings that belong to a namespace of the container's own; no other is taken."""
     for name, value in (host.sysctls or {}).items():
         kind = next((k for k, names in _SYSCTLS.items() if name.startswith(names)), "")
-        if kind not in shared.own or "/" in name or ".." in name:
+        if kind not in shared.own or "/" in name or ".." in name or name.endswith("."):
             raise InvalidArgument(f"sysctl {name[:80]!r} is not allowed: it is not in a namespace")
+        if not value.isprintable():
+            raise InvalidArgument(f"sysctl {name[:80]!r}: {value[:80]!r} is more than a line")
         yield name, value
 
 

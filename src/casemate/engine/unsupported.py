@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from casemate.engine import sharing
-from casemate.engine.model import Config, HostConfig, NetworkingConfig
-from casemate.errors import Unsupported
+from casemate.engine.model import Config, HostConfig, LogConfig, NetworkingConfig
+from casemate.errors import InvalidArgument, Unsupported
 
 _Test = Callable[[Any], bool]
 
@@ -46,9 +46,26 @@ _HOST: dict[str, tuple[str, _Test]] = {
 }
 
 _CONFIG: dict[str, tuple[str, _Test]] = {
-    "healthcheck": ("a health check", lambda v: v is not None and v.test not in ((), ("NONE",))),
+    "healthcheck": (
+        "a health check (--health-cmd)",
+        lambda v: v is not None and v.test not in ((), ("NONE",)),
+    ),
     "mac_address": ("--mac-address", _set),
 }
+
+
+#: Of an endpoint: what clients send of its state, and what means nothing with one network.
+_ENDPOINT_TOLD = frozenset(
+    "NetworkID EndpointID Gateway IPAddress IPPrefixLen IPv6Gateway GlobalIPv6Address"
+    " GlobalIPv6PrefixLen DNSNames GwPriority".split()
+)
+_ENDPOINT = {
+    "Aliases": "--network-alias",
+    "DriverOpts": "--network driver-opt",
+    "Links": "--link",
+    "MacAddress": "--mac-address",
+}
+_ADDRESSES = {"IPv4Address": "--ip", "IPv6Address": "--ip6", "LinkLocalIPs": "--link-local-ip"}
 
 
 def refuse(config: Config, host: HostConfig, networking: NetworkingConfig | None) -> None:
@@ -57,7 +74,8 @@ def refuse(config: Config, host: HostConfig, networking: NetworkingConfig | None
         for field, (name, asks) in table.items():
             value = getattr(values, field)
             if asks(value):
-                shown = value if isinstance(value, str) else ""
+                shown = value.type if isinstance(value, LogConfig) else value
+                shown = shown if isinstance(shown, str) else ""
                 raise Unsupported(f"{name} {shown}".rstrip() + " is not supported yet")
     endpoints = networking.endpoints_config if networking else None
     for name, settings in (endpoints or {}).items():
@@ -65,6 +83,16 @@ def refuse(config: Config, host: HostConfig, networking: NetworkingConfig | None
             raise Unsupported(
                 f"another network than that of --network is not supported yet: {name}"
             )
-        for key in ("IPAMConfig", "Links", "Aliases", "MacAddress", "DriverOpts"):
-            if settings and settings.get(key):
-                raise Unsupported(f"{key} for network {name} is not supported yet")
+        _refuse_settings(name, settings or {})
+
+
+def _refuse_settings(network: str, settings: Mapping[str, Any]) -> None:
+    found = [(k, v, _ENDPOINT) for k, v in settings.items() if k != "IPAMConfig"]
+    addresses = settings.get("IPAMConfig") or {}
+    if not isinstance(addresses, dict):
+        raise InvalidArgument(f"invalid IPAMConfig for network {network}: not an object")
+    found += [(k, v, _ADDRESSES) for k, v in addresses.items()]
+    for key, value, names in found:
+        if value and key not in _ENDPOINT_TOLD:
+            what = names.get(key, key[:80])
+            raise Unsupported(f"{what} ({key[:80]}) for network {network} is not supported yet")

@@ -103,12 +103,13 @@ def hosts(
             )
         known = gateways if entry.address is None else (entry.address,)
         lines += [f"{one}\t{entry.name}\n" for one in known if ipv6 or one.version == 4]
-    names = _own_names(name, domain)
+    names = own_names(name, domain)
     lines += [f"{one}\t{names}\n" for one in addresses if ipv6 or one.version == 4]
     return "".join(lines)
 
 
-def _own_names(name: str, domain: str) -> str:
+def own_names(name: str, domain: str) -> str:
+    """Return the names of a container for its own addresses. Raises InvalidArgument."""
     full = parse_hostname(name)
     if domain:
         full = f"{full}.{domain}"

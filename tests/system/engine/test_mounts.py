@@ -129,9 +129,11 @@ def test_a_plan_tells_what_stands_beside_the_steps(engine: RunningEngine) -> Non
             "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
             "PublishAllPorts": True,
             "Memory": 64 << 20,
+            "Annotations": {"org.example.a": "b"},
         },
     }
     plan = engine.client.post("/casemate/plan", body)
+    assert plan["Spec"]["annotations"] == {"org.example.a": "b"}
     assert plan["Network"] == "bridge"
     assert plan["Ports"] == ["127.0.0.1:8080 to 80/tcp", "*:(any) to 53/udp"]
     assert (plan["Limits"]["memory_bytes"], plan["Limits"]["pids"]) == (64 << 20, 2048)
@@ -272,6 +274,16 @@ def test_inspect_tells_what_is_mounted(engine: RunningEngine, tmp_path: Path) ->
         ({"Tmpfs": {"/dev": ""}}, InvalidArgument, "already one"),
         ({"Binds": ["/tmp:/proc/self"]}, InvalidArgument, "needs its own"),
         ({"Tmpfs": {"/t": "bogus"}}, InvalidArgument, "invalid tmpfs option"),
+        ({"Tmpfs": {"/t": "size=-1"}}, InvalidArgument, "invalid tmpfs option 'size=-1'"),
+        ({"Tmpfs": {"/t": "mode=99999"}}, InvalidArgument, "invalid tmpfs option"),
+        ({"Tmpfs": {"/t": "uid=bob"}}, InvalidArgument, "invalid tmpfs option"),
+        (
+            {"Mounts": [{"Type": "tmpfs", "Source": "/x", "Target": "/a"}]},
+            InvalidArgument,
+            "Source must not be specified",
+        ),
+        ({"Binds": ["/tmp:/a:ro,rw"]}, InvalidArgument, "contradicts itself"),
+        ({"Binds": ["/tmp:/a:rslave,rshared"]}, InvalidArgument, "contradicts itself"),
         ({"Tmpfs": {"/t": "size=1m,lowerdir=/"}}, InvalidArgument, "invalid tmpfs option"),
         ({"Mounts": [{"Type": "volume", "Target": "/a"}]}, Unsupported, "mount type 'volume'"),
         (

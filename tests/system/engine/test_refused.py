@@ -89,12 +89,21 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
         ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIP": "::1"}]}}}, "HostIP is not"),
         ({"Healthcheck": {"Test": ["CMD", "true"]}}, "a health check"),
         ({"MacAddress": "02:00:00:00:00:01"}, "--mac-address"),
-        ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver"),
+        ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver syslog"),
         ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),
         (
             {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}},
-            "Aliases for network bridge",
+            r"--network-alias \(Aliases\) for network bridge",
         ),
+        (
+            {
+                "NetworkingConfig": {
+                    "EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv6Address": "fd::1"}}}
+                }
+            },
+            r"--ip6 \(IPv6Address\)",
+        ),
+        ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Colour": "red"}}}}, "Colour"),
     ],
 )
 def test_members_that_nobody_knows_are_refused(

@@ -62,6 +62,10 @@ def container_body(arguments: Arguments, proxies: Mapping[str, str]) -> dict[str
 def _refuse_what_cannot_be_done(arguments: Arguments) -> None:
     if arguments.given("use-api-socket"):
         raise InvalidArgument("--use-api-socket is not supported")
+    if not arguments.switch("disable-content-trust"):
+        raise InvalidArgument(
+            "--disable-content-trust=false is not supported: images are verified by their digests"
+        )
     for name in _ELSEWHERE:
         if arguments.given(name):
             raise InvalidArgument(f"--{name} is only supported on Windows")
