@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from casemate.engine import hostdevices, mountpoints, security, sharing, systems
+from casemate.engine import devicenodes, mountpoints, security, sharing, systems
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
@@ -98,8 +98,8 @@ def options(
         readonly_root=readonly_root(host, machine),
         masked_paths=_paths(host.masked_paths, host.privileged),
         readonly_paths=_paths(host.readonly_paths, host.privileged),
-        devices=hostdevices.nodes(host),
-        device_rules=tuple(hostdevices.rules(host)),
+        devices=devicenodes.nodes(host),
+        device_rules=tuple(devicenodes.rules(host)),
         rlimits=_rlimits(host, machine, first_id),
         sysctls=tuple(_sysctls(host, shared)),
         oom_score_adj=_oom_score_adj(host),
