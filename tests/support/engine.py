@@ -104,14 +104,20 @@ class RunningEngine:
             self.start()
         for container in self.client.get("/containers/json?all=1"):
             self.client.call("DELETE", f"/containers/{container['Id']}?force=1")
+        self.client.post('/volumes/prune?filters={"all":["true"]}')
         for image in self.client.get("/images/json"):
             self.client.call("DELETE", f"/images/{image['Id']}?force=1")
         self.remove_what_can_be_removed()
 
     def remove_what_can_be_removed(self) -> None:
         """Stop, whatever the state is, and leave nothing of it on the machine."""
-        name = instance_name(Paths(self.root, self.run))
         self.stop()
+        self.leave_the_machine()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def leave_the_machine(self) -> None:
+        """Without an engine: end its containers and take away what it has made, but for files."""
+        name = instance_name(Paths(self.root, self.run))
         kill_cgroups(name)
         subprocess.run(["umount", "-R", f"{self.run}/layers"], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", f"{name}0"], check=False, capture_output=True)
@@ -120,7 +126,6 @@ class RunningEngine:
                 ["nft", "delete", "table", family, name], check=False, capture_output=True
             )
         remove_cgroups(name)
-        shutil.rmtree(self.place, ignore_errors=True)
 
     # ---- shortcuts ----
 

@@ -195,7 +195,7 @@ def _keys(engine: Engine) -> list[tuple[str, str]]:
     names = sorted(os.listdir(f"{engine.paths.root}/containers"))
     return [
         *(("container", name) for name in names if not name.startswith(".")),
-        *(("snapshot", snapshot.key) for snapshot in engine.snapshots.walk()),
+        *(("snapshot", key) for key in engine.snapshots.keys()),
     ]
 
 

@@ -216,9 +216,9 @@ def _sweep_cgroups(engine: Engine) -> None:
 
 def _sweep_files(engine: Engine) -> None:
     ids = {record.id for record in engine.records.all()}
-    for snapshot in list(engine.snapshots.walk()):
-        if snapshot.key not in ids:
-            erase(engine, snapshot.key)
+    for key in engine.snapshots.keys():
+        if key not in ids:
+            erase(engine, key)
     for name in os.listdir(f"{engine.paths.root}/containers"):
         if name not in ids and not name.startswith("."):
             erase(engine, name)

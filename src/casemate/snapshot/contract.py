@@ -10,14 +10,6 @@ from casemate.layer.store import Layer
 from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
 
-
-class Snapshot(NamedTuple):
-    """A writable layer, and the layers below it, base first."""
-
-    key: str
-    layers: tuple[Digest, ...]
-
-
 Problem = Literal["damaged", "missing", "orphan"]
 
 

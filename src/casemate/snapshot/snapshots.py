@@ -28,7 +28,7 @@ from casemate.layer.walk import walk
 from casemate.linux.inroot import open_root
 from casemate.oci import digest as digests
 from casemate.oci.digest import Digest
-from casemate.snapshot.contract import Finding, Lowers, Snapshot
+from casemate.snapshot.contract import Finding, Lowers
 from casemate.snapshot.mounts import RootMount
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -234,13 +234,8 @@ class Snapshotter:
             except FileNotFoundError:
                 raise NotFound(f"no such snapshot: {key}") from None
 
-    def walk(self) -> Iterator[Snapshot]:
-        """Yield all snapshots by key. Raises DataLoss at a damaged one."""
-        for key in self._keys():
-            with contextlib.suppress(NotFound):  # removed meanwhile
-                yield Snapshot(key, self._layers(key))
-
-    def _keys(self) -> list[str]:
+    def keys(self) -> list[str]:
+        """Return the keys of all snapshots, damaged ones as well, in order."""
         return sorted(name for name in os.listdir(self._top) if not name.startswith("."))
 
     def clean(self) -> int:
@@ -251,7 +246,7 @@ class Snapshotter:
     def check(self) -> Iterator[Finding]:
         """Yield what is wrong: damaged snapshots, layers that are gone, orphans."""
         known = frozenset(self._store.walk())
-        for key in self._keys():
+        for key in self.keys():
             yield from self._check_snapshot(key, known)
         yield from self._lowers.check(known)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 
 from casemate.errors import AlreadyExists, DataLoss, InvalidArgument, NotFound
 from casemate.oci.digest import Digest
-from casemate.snapshot.contract import Snapshot
 from casemate.snapshot.snapshots import Snapshotter
 from contract.snapshot.conftest import Room, mounted
 from contract.snapshot.trees import directory, file
@@ -103,7 +103,7 @@ def test_what_does_not_exist_is_not_found(room: Room) -> None:
     ):
         with pytest.raises(NotFound):
             call()
-    assert list(room.snapshotter.walk()) == []
+    assert room.snapshotter.keys() == []
     room.snapshotter.release(ABSENT)
 
 
@@ -113,9 +113,9 @@ def test_removing_leaves_nothing_and_other_snapshots_alone(room: Room) -> None:
         with mounted(room.snapshotter.prepare(key, [layer])) as root:
             os.makedirs(f"{root}/deep/er")
             Path(root, "d/f").write_text("x")
-    assert [found.key for found in room.snapshotter.walk()] == ["one", "two"]
+    assert room.snapshotter.keys() == ["one", "two"]
     room.remove("one")
-    assert list(room.snapshotter.walk()) == [Snapshot("two", (layer,))]
+    assert room.snapshotter.keys() == ["two"]
     assert sorted(os.listdir(room.place / "snapshots")) == [".empty", ".work", "two"]
     assert os.listdir(room.place / "snapshots/.work") == []
     with mounted(room.snapshotter.mounts("two")) as root:
@@ -151,9 +151,9 @@ def test_snapshots_are_prepared_by_many_threads(room: Room) -> None:
     keys = [f"k{at}" for at in range(60)]
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda key: room.snapshotter.prepare(key, [layer]), keys))
-        assert [found.key for found in room.snapshotter.walk()] == sorted(keys)
+        assert room.snapshotter.keys() == sorted(keys)
         list(pool.map(room.remove, keys))
-    assert list(room.snapshotter.walk()) == []
+    assert room.snapshotter.keys() == []
 
 
 def test_the_next_engine_finds_what_the_last_one_left(room: Room) -> None:
@@ -250,14 +250,14 @@ def test_a_snapshot_that_is_removed_is_gone_and_emptied_later(room: Room) -> Non
     assert root.upper is not None
     Path(root.upper, "written").write_text("")
     room.remove("key")
-    assert list(room.snapshotter.walk()) == []
+    assert room.snapshotter.keys() == []
     with pytest.raises(NotFound):
         room.remove("key")
     room.snapshotter.prepare("key", [])
     assert len(os.listdir(room.place / "trash")) == 1
     room.trash.empty()
     assert os.listdir(room.place / "trash") == []
-    assert [snapshot.key for snapshot in room.snapshotter.walk()] == ["key"]
+    assert room.snapshotter.keys() == ["key"]
 
 
 def test_only_the_owner_may_enter(room: Room) -> None:
@@ -265,3 +265,23 @@ def test_only_the_owner_may_enter(room: Room) -> None:
     for name in ("layers", "snapshots", "run/layers", "unpacked"):
         if (path := room.place / name).exists():
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("lost", ["", "layers", "upper", "work", "all", "content"])
+def test_what_a_loss_of_power_took_is_made_again_and_the_rest_stays(room: Room, lost: str) -> None:
+    layer = room.add(directory(b".", mode=0o751), file(b"f"))
+    with mounted(room.snapshotter.prepare("key", [layer])) as root:
+        Path(root, "mine").write_text("x")
+    path = room.place / "snapshots/key"
+    if lost == "content":
+        (path / "layers").write_text("")
+    elif lost == "layers":
+        (path / "layers").unlink()
+    elif lost:
+        shutil.rmtree(path if lost == "all" else path / lost)
+    room.snapshotter.restore("key", [layer])
+    assert list(room.snapshotter.check()) == []
+    with mounted(room.snapshotter.mounts("key")) as root:
+        assert Path(root, "f").exists() and os.stat(root).st_mode & 0o777 == 0o751
+        assert Path(root, "mine").exists() == (lost not in ("upper", "all"))
+    assert os.listdir(room.place / "snapshots/.work") == []
