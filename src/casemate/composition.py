@@ -19,6 +19,7 @@ from casemate.content.store import ContentStore
 from casemate.database import Database
 from casemate.engine import recover
 from casemate.engine.bundle import default_plan
+from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine, Settings
 from casemate.engine.networking import Networking
 from casemate.engine.paths import Paths
@@ -41,6 +42,7 @@ from casemate.snapshot.directories import DirectoryLowers
 from casemate.snapshot.erofs import ErofsLowers
 from casemate.snapshot.snapshots import Snapshotter
 from casemate.supervise.program import Program
+from casemate.volume.store import Volumes
 from casemate.walls import machine as machines
 from casemate.walls import profiles
 
@@ -165,6 +167,7 @@ def compose(setup: Setup) -> Engine:
         images=ImageStore(database, content, layers),
         snapshots=Snapshotter(paths.root, layers, lowers),
         networking=Networking(Store(database), settings.name),
+        volumes=Volumes(database, paths.volumes, now_ns),
         program=program,
     )
     engine.snapshotter_reason = reason

@@ -50,7 +50,7 @@ def test_run(command: Command) -> None:
         (("--pull=never", "nope"), 125, "No such image"),
         (("--gpus", "all", "busybox"), 125, "--gpus is not supported yet"),
         (("--user", "nope", "busybox", "true"), 125, "unable to find user nope"),
-        (("-v", "name:/a", "busybox"), 125, "named volumes"),
+        (("-v", "a@b:/a", "busybox"), 125, "invalid characters for a local volume name"),
     ],
 )
 def test_what_cannot_be_run(

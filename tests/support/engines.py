@@ -47,6 +47,7 @@ def engine(shared_engine: RunningEngine) -> Iterator[RunningEngine]:
     yield shared_engine
     for container in shared_engine.client.get("/containers/json?all=1"):
         shared_engine.client.call("DELETE", f"/containers/{container['Id']}?force=1")
+    shared_engine.client.post('/volumes/prune?filters={"all":["true"]}')
     for image in shared_engine.client.get("/images/json"):
         if image["Id"] not in kept:
             shared_engine.client.call("DELETE", f"/images/{image['Id']}?force=1")

@@ -1,6 +1,6 @@
 """What this engine has none of: lists of it are empty, and there is nothing to prune.
 
-Source: Docker Engine API v1.47, VolumeList, VolumePrune, NetworkPrune, BuildPrune.
+Source: Docker Engine API v1.47, NetworkPrune, BuildPrune.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ def _always(document: Mapping[str, Any]) -> Action:
 
 
 ROUTES = (
-    Route("GET", "/volumes", _always({"Volumes": [], "Warnings": None})),
-    Route("POST", "/volumes/prune", _always({"VolumesDeleted": [], "SpaceReclaimed": 0})),
     # Those that are there are the default ones, which are never pruned.
     Route("POST", "/networks/prune", _always({"NetworksDeleted": []})),
     Route("POST", "/build/prune", _always({"CachesDeleted": [], "SpaceReclaimed": 0})),

@@ -20,6 +20,7 @@ from casemate.api import (
     observing,
     own,
     system,
+    volumes,
 )
 from casemate.api.router import VERSION, Call, Router, split_version
 from casemate.engine.engine import Engine
@@ -44,6 +45,7 @@ class App:
         self._router = Router(
             (
                 *system.ROUTES,
+                *volumes.ROUTES,
                 *containers.ROUTES,
                 *life.ROUTES,
                 *exec.ROUTES,

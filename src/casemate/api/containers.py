@@ -94,7 +94,9 @@ async def _delete(call: Call) -> Response:
     if request.flag("link"):
         raise InvalidArgument("removing a link is not supported: links are not")
     await call.engine.to_the_end(
-        remove.remove(call.engine, _record(call), force=request.flag("force"))
+        remove.remove(
+            call.engine, _record(call), force=request.flag("force"), volumes=request.flag("v")
+        )
     )
     return NO_CONTENT
 

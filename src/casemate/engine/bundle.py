@@ -60,7 +60,6 @@ def make_bundle(
         stdio=_stdio(record, identity),
         init=bool(record.fixed.host.init),
         directories=sources,
-        volumes=tuple(sorted(record.fixed.config.volumes or ())),
         borrowed={SHM.destination: "ipc"} if "ipc" in shared else {},
     )
     return Bundle(spec, containers.plan(container, engine.host), shared)

@@ -208,6 +208,25 @@ def _erased(engine: Engine, name: str) -> _Mend:
     return mend
 
 
+async def _volumes(engine: Engine) -> _Found:
+    missing = await in_thread(engine.volumes.missing)
+    found: _Found = {
+        Problem("volume", name, "its directory is gone"): _made_again(engine, name)
+        for name in missing
+    }
+    for name in await in_thread(engine.volumes.unknown):
+        found[Problem("volume", name, "it is not written down")] = None
+    return found
+
+
+def _made_again(engine: Engine, name: str) -> _Mend:
+    def mend() -> str:
+        engine.volumes.restore(name)
+        return "made again: what it held is lost"
+
+    return mend
+
+
 async def _snapshots(engine: Engine) -> _Found:
     def look() -> list[Finding]:
         return list(engine.snapshots.check())
@@ -260,4 +279,13 @@ def _within_budget(engine: Engine, name: str) -> _Mend:
     return mend
 
 
-_LOOKS: tuple[_Look, ...] = (_blobs, _layers, _images, _snapshots, _containers, _cgroups, _groups)
+_LOOKS: tuple[_Look, ...] = (
+    _blobs,
+    _layers,
+    _images,
+    _snapshots,
+    _containers,
+    _cgroups,
+    _groups,
+    _volumes,
+)

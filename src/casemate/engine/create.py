@@ -21,12 +21,14 @@ from casemate.engine import (
     systems,
     translate,
     unsupported,
+    volumes,
+    volumespecs,
 )
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.model import Config, CreateRequest, HostConfig, config_of
-from casemate.engine.records import Fixed, Record, State
+from casemate.engine.records import Fixed, MountPoint, Record, State
 from casemate.engine.signals import number as signal_number
 from casemate.engine.translate import Surroundings
 from casemate.errors import InvalidArgument, NotFound, Unsupported, from_os
@@ -64,9 +66,11 @@ async def create(
     engine.making[record.id] = record
     try:
         engine.rooms.refill(soon=True)  # a start usually follows: a room can be ready by then
-        await asyncio.get_running_loop().run_in_executor(None, _make, engine, record)
+        loop = asyncio.get_running_loop()
+        new_volumes = await loop.run_in_executor(None, _make, engine, record)
     finally:
         del engine.making[record.id]
+    volumes.tell(engine, "create", new_volumes)
     engine.events.publish("container", "create", record.id, attributes(record))
     return Created(record)
 
@@ -92,7 +96,7 @@ def describe(
             manifest=image.manifest,
             layers=image.layers,
             args=merge.command(full),
-            mounts=mountpoints.parse(host),
+            mounts=_mounts(engine, full, host),
             platform=image.config.os,
             first_id=_first_id(engine, host, config),
             group=parents.group_of(engine, host),
@@ -101,6 +105,11 @@ def describe(
     )
     _check(engine, record)
     return record
+
+
+def _mounts(engine: Engine, config: Config, host: HostConfig) -> tuple[MountPoint, ...]:
+    points = volumespecs.complete(mountpoints.parse(host), config, host, engine.records)
+    return volumes.located(engine, points, host)
 
 
 def _first_id(engine: Engine, host: HostConfig, config: Config) -> int:
@@ -152,7 +161,6 @@ def _check(engine: Engine, record: Record) -> None:
     config, host = record.fixed.config, record.fixed.host
     translate.options(record, Identity(), engine.machine, surroundings=Surroundings())
     logoptions.parse(host.log_config)
-    _check_volumes(record)
     parents.check(engine, record, host)
     publishing.check(config, host)
     namefiles.check(config, host)
@@ -161,23 +169,11 @@ def _check(engine: Engine, record: Record) -> None:
         signal_number(config.stop_signal)
 
 
-def _check_volumes(record: Record) -> None:
-    """Refuse a volume in a root that is asked to be read-only: it is a directory of that root.
+def _make(engine: Engine, record: Record) -> list[str]:
+    """Make the state directory, the writable layer and the volumes that are not there.
 
-    That of a sandbox is read-only by its profile, which promises no place (docs/isolation.md).
+    The record makes them a container. Returns the new volumes.
     """
-    if not record.fixed.host.readonly_rootfs:
-        return
-    mounted = {point.destination for point in record.fixed.mounts}
-    for volume in sorted(set(record.fixed.config.volumes or ()) - mounted):
-        raise Unsupported(
-            f"a volume below a read-only root is not supported yet: {volume[:200]}",
-            hint=f"--tmpfs {volume[:200]} makes a place that can be written",
-        )
-
-
-def _make(engine: Engine, record: Record) -> None:
-    """Make the state directory and the writable layer; the record makes them a container."""
     assert record.fixed.image
     # It may have been removed since it was looked up; from here on a collection spares it.
     engine.images.get(record.fixed.image)
@@ -186,18 +182,22 @@ def _make(engine: Engine, record: Record) -> None:
         mountpoints.make_sources(record.fixed.host)
         os.mkdir(directory, 0o700)
         engine.snapshots.prepare(record.id, record.fixed.layers)
-        engine.root(record)
-        engine.records.add(record)
+        root = engine.root(record)
+        new = volumes.provide(engine, record, root)
+        nameless = [point.name for point in record.fixed.mounts if point.nameless]
+        engine.records.add(record, lambda c: engine.volumes.keep(c, nameless))
     except OSError as error:
-        _undo(engine, record.id)
+        _undo(engine, record)
         raise from_os(error, f"cannot create container {record.name}") from error
     except BaseException:
-        _undo(engine, record.id)
+        _undo(engine, record)
         raise
+    return new
 
 
-def _undo(engine: Engine, id_: str) -> None:
-    erase(engine, id_)
+def _undo(engine: Engine, record: Record) -> None:
+    erase(engine, record.id)
+    volumes.withdraw(engine, record)
     empty_trash(engine)
 
 

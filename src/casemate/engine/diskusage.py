@@ -17,6 +17,7 @@ def accounting(engine: Engine) -> dict[str, int]:
         "WritableLayers": allocated(f"{root}/snapshots"),
         "MountPoints": allocated(f"{root}/stubs"),
         "Containers": allocated(f"{root}/containers"),
+        "Volumes": allocated(engine.paths.volumes),
         "Removed": allocated(engine.paths.trash),
         "Database": sum(
             _blocks(f"{engine.paths.database}{suffix}") for suffix in ("", "-wal", "-shm")

@@ -42,6 +42,8 @@ from casemate.snapshot.mounts import RootMount
 from casemate.snapshot.snapshots import Snapshotter
 from casemate.snapshot.stubs import Stubs
 from casemate.supervise.program import Program
+from casemate.volume.filling import Filler
+from casemate.volume.store import Volumes
 from casemate.walls import seccomp_filter
 from casemate.walls.machine import Machine
 from casemate.walls.seccomp_filter import Filter
@@ -77,6 +79,7 @@ class Engine:
         images: ImageStore,
         snapshots: Snapshotter,
         networking: Networking,
+        volumes: Volumes,
         program: Program,
     ) -> None:
         self.settings = settings
@@ -87,6 +90,8 @@ class Engine:
         self.images = images
         self.snapshots = snapshots
         self.networking = networking
+        self.volumes = volumes
+        self.filler = Filler()
         self.program = program
         self.records = Records(database)
         self.groups = Groups(database, settings.name)

@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from casemate.engine import mountpoints, namefiles, parents, peers
+from casemate.engine import mountpoints, namefiles, parents, peers, volumes
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
 from casemate.engine.engine import Engine
 from casemate.engine.live import Live
@@ -41,6 +41,7 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
     with contextlib.ExitStack() as undo:
         undo.callback(live.drop_clients)
         mountpoints.check_propagation(record.fixed.mounts)
+        volumes.check_sources(engine, record)
         try:
             root = engine.root(record)
             identity = identify(engine, record, root)

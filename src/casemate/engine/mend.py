@@ -14,10 +14,13 @@ from casemate.engine.engine import Engine
 
 
 def mend(engine: Engine) -> None:
-    """Have the directories of every container whole again; no container runs."""
+    """Have the directories of containers and volumes whole again; no container runs."""
     with run.telling("the places for mounts"):
         engine.stubs.clear()
     for record in engine.records.all():
         with run.telling(f"what container {record.name} had on the disk"):
             os.makedirs(engine.paths.container(record.id), 0o700, exist_ok=True)
             engine.snapshots.restore(record.id, record.fixed.layers)
+    for name in engine.volumes.missing():
+        with run.telling(f"the directory of volume {name}"):
+            engine.volumes.restore(name)

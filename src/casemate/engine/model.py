@@ -103,6 +103,32 @@ class TmpfsOptions(_Struct, frozen=True):
     options: list[list[str]] | None = None
 
 
+class DriverConfig(_Struct, frozen=True):
+    """The driver of a volume, and what it is told."""
+
+    name: str = ""
+    options: dict[str, str] | None = None
+
+
+class VolumeOptions(_Struct, frozen=True):
+    """Of a mount of type volume."""
+
+    no_copy: bool = False
+    labels: dict[str, str] | None = None
+    driver_config: DriverConfig = DriverConfig()
+    subpath: str = ""
+
+
+class VolumeRequest(_Struct, frozen=True):
+    """The body of a volume's creation."""
+
+    name: str = ""
+    driver: str = ""
+    driver_opts: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+    cluster_volume_spec: dict[str, Any] | None = None
+
+
 class MountSpec(_Struct, frozen=True):
     """One entry of ``--mount``."""
 
@@ -112,7 +138,7 @@ class MountSpec(_Struct, frozen=True):
     read_only: bool = False
     consistency: str = ""
     bind_options: BindOptions | None = None
-    volume_options: dict[str, Any] | None = None
+    volume_options: VolumeOptions | None = None
     image_options: dict[str, Any] | None = None
     tmpfs_options: TmpfsOptions | None = None
     cluster_options: dict[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""What the user mounts: binds and tmpfs, from both spellings of the API, as mount points."""
+"""What the user mounts: binds, volumes and tmpfs, in both spellings of the API."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from casemate.engine import tmpfs
+from casemate.engine import tmpfs, volumespecs
 from casemate.engine.model import BindOptions, HostConfig, MountSpec
 from casemate.engine.records import MountPoint
 from casemate.errors import InvalidArgument, Unsupported, from_os
@@ -90,16 +90,20 @@ def as_mount(point: MountPoint, *, mapped: bool) -> Mount:
         options.append(_FLAT_READ_ONLY if _FLAT_READ_ONLY in point.options else "rro")
     if mapped:
         options += ["rnosuid", "rnodev"]
-        if not point.writable or point.type == "volume" or IDMAP in point.options:
+        if not point.writable or _is_ours(point) or IDMAP in point.options:
             options.append(IDMAP)
     return Mount(point.destination, "bind", point.source, tuple(options))
+
+
+def _is_ours(point: MountPoint) -> bool:
+    return point.type == "volume" and not point.hosted
 
 
 def make_sources(host: HostConfig) -> None:
     """Make the directories that ``-v`` names and that are not there, as Docker does, and those
     that ``--mount`` says to make. Raises Error.
     """
-    wanted = [point.source for point in _binds(host)]
+    wanted = [point.source for point in _binds(host) if point.type == "bind"]
     wanted += [
         m.source for m in host.mounts or () if m.bind_options and m.bind_options.create_mountpoint
     ]
@@ -119,12 +123,11 @@ def _binds(host: HostConfig) -> Iterator[MountPoint]:
         if len(parts) not in (2, 3) or not all(parts[:2]):
             raise InvalidArgument(f"invalid volume specification: {text[:200]!r}")
         source, destination = parts[0], _destination(parts[1], text)
-        if not source.startswith("/"):
-            raise Unsupported(
-                f"named volumes are not supported yet: {text[:200]!r}",
-                hint="bind a directory by its absolute path",
-            )
-        yield _bind(source, destination, parts[2] if len(parts) == 3 else "", text)
+        mode = parts[2] if len(parts) == 3 else ""
+        if source.startswith("/"):
+            yield _bind(source, destination, mode, text)
+        else:
+            yield volumespecs.of_text(source, destination, mode)
 
 
 def _bind(source: str, destination: str, mode: str, text: str) -> MountPoint:
@@ -165,6 +168,9 @@ def _mounts(host: HostConfig) -> Iterator[MountPoint]:
         elif spec.type == "tmpfs":
             _refuse(spec, destination, "bind_options", "volume_options", "image_options")
             yield tmpfs.of_spec(spec, destination)
+        elif spec.type == "volume":
+            _refuse(spec, destination, "bind_options", "tmpfs_options", "image_options")
+            yield volumespecs.of_spec(spec, destination)
         else:
             raise Unsupported(f"mount type {spec.type[:40]!r} is not supported yet: {destination}")
 

@@ -49,6 +49,11 @@ class Paths(NamedTuple):
         return f"{self.root}/containers/{id_}"
 
     @property
+    def volumes(self) -> str:
+        """A directory for each volume."""
+        return f"{self.root}/volumes"
+
+    @property
     def trash(self) -> str:
         """State directories of containers that are gone, until they are removed."""
         return f"{self.root}/trash"
@@ -56,7 +61,8 @@ class Paths(NamedTuple):
     def make(self) -> None:
         """Make the directories; nobody but their owner may enter. Raises Error."""
         try:
-            for path in (self.root, self.run, f"{self.root}/containers", self.trash, self.room):
+            below = (f"{self.root}/containers", self.volumes, self.trash, self.room)
+            for path in (self.root, self.run, *below):
                 os.makedirs(path, 0o700, exist_ok=True)
             os.chmod(self.root, 0o700)
             os.chmod(self.run, 0o711)  # the socket's own mode says who may connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -18,6 +18,8 @@ from casemate.oci.digest import Digest
 
 _LOG = logging.getLogger("casemate.records")
 
+#: What is to be true if and only if a change of a record is.
+Also = Callable[[sqlite3.Connection], None]
 Status = Literal["created", "running", "paused", "restarting", "exited", "dead", "removing"]
 
 _SCHEMA = [
@@ -42,7 +44,12 @@ _VANISHED = 1024
 
 
 class MountPoint(msgspec.Struct, frozen=True):
-    """Something mounted into the container besides the standard file systems."""
+    """Something mounted into the container besides the standard file systems.
+
+    A volume that is ``filled`` gets what the image has there as its first content; a ``nameless``
+    one goes with the last container that mounts it; one that is ``hosted`` is another name of a
+    directory of the host.
+    """
 
     type: Literal["bind", "volume", "tmpfs"]
     destination: str
@@ -52,6 +59,9 @@ class MountPoint(msgspec.Struct, frozen=True):
     writable: bool = True
     propagation: str = ""
     options: tuple[str, ...] = ()
+    filled: bool = False
+    nameless: bool = False
+    hosted: bool = False
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -181,8 +191,11 @@ class Records:
                 raise InvalidArgument(f"multiple IDs found with provided prefix: {text}")
         raise NotFound(f"No such container: {text}")
 
-    def add(self, record: Record) -> None:
-        """Write a new container down. Raises AlreadyExists when its name is taken."""
+    def add(self, record: Record, also: Also) -> None:
+        """Write a new container down and do ``also``, in one transaction.
+
+        Raises AlreadyExists when its name is taken.
+        """
         with self._naming(record.name) as connection:
             connection.execute(
                 "INSERT INTO container VALUES (?, ?, ?, ?, ?)",
@@ -194,6 +207,7 @@ class Records:
                     msgspec.msgpack.encode(record.state),
                 ),
             )
+            also(connection)
         self._remember(record)
 
     def change(self, id_: str, *, durable: bool = False, **changes: object) -> Record:
@@ -250,14 +264,16 @@ class Records:
         self._by_id[id_] = changed
         return changed
 
-    def remove(self, id_: str) -> None:
-        """Forget a container; of one that was to vanish at its end the exit code stays known.
+    def remove(self, id_: str, also: Also) -> None:
+        """Forget a container and do ``also``, in one transaction.
 
-        Who waits for that one may have to ask another engine than the one that has removed it.
+        The exit code of one that was to vanish at its end stays known: who waits for that one may
+        have to ask another engine than the one that has removed it.
         """
         record = self._by_id[id_]
         with self._database.transaction(durable=False) as connection:
             connection.execute("DELETE FROM container WHERE id = ?", (id_,))
+            also(connection)
             if record.fixed.host.auto_remove:
                 row = connection.execute(
                     "INSERT INTO vanished VALUES (?, ?)", (id_, record.state.exit_code)

@@ -196,7 +196,7 @@ def _boot_id() -> str:
 
 def _sweep(engine: Engine) -> None:
     """Remove what no record owns. What cannot be removed now is told, and stays for fsck."""
-    for part in (_sweep_cgroups, _sweep_files, _sweep_layers):
+    for part in (_sweep_cgroups, _sweep_files, _sweep_volumes, _sweep_layers):
         try:
             part(engine)
         except (Error, OSError) as error:
@@ -222,6 +222,11 @@ def _sweep_files(engine: Engine) -> None:
     for name in os.listdir(f"{engine.paths.root}/containers"):
         if name not in ids and not name.startswith("."):
             erase(engine, name)
+
+
+def _sweep_volumes(engine: Engine) -> None:
+    for name in engine.volumes.recover(engine.trash):
+        _LOG.warning("volume %s was not written down and holds something: it is kept", name)
 
 
 def _sweep_layers(engine: Engine) -> None:

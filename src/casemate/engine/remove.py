@@ -7,7 +7,8 @@ import contextlib
 import functools
 from collections.abc import Mapping
 
-from casemate.engine import states
+from casemate.engine import labels, states
+from casemate.engine import volumes as volume
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
@@ -20,23 +21,28 @@ from casemate.errors import Conflict, NotFound, from_os
 from casemate.supervise.connection import Gone
 
 
-async def remove(engine: Engine, record: Record, *, force: bool = False) -> None:
+async def remove(
+    engine: Engine, record: Record, *, force: bool = False, volumes: bool = False
+) -> None:
     """Remove the container. One that runs is killed with ``force``, else it is a Conflict.
 
-    With ``force`` it is no error when it vanishes meanwhile.
+    With ``volumes`` those of its volumes go that nobody has named and nobody else mounts. With
+    ``force`` it is no error when it vanishes meanwhile.
     """
     live = engine.live(record.id)
     if not force:
         states.allow("remove", record, engine.status(engine.current(record)))
     live.removals += 1  # from here on nobody starts it
     try:
-        while not await _removed(engine, record, live, force=force):
+        while not await _removed(engine, record, live, force=force, volumes=volumes):
             await _kill(engine, record, live)
     finally:
         live.removals -= 1
 
 
-async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -> bool:
+async def _removed(
+    engine: Engine, record: Record, live: Live, *, force: bool, volumes: bool
+) -> bool:
     """Remove the container unless it runs: that is a Conflict, or False with ``force``."""
     async with live.lock:
         if force and engine.records.get(record.id) is None:
@@ -47,7 +53,7 @@ async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -
         elif record.active:
             return False
         live.cancel_backoff()
-        await _take_away(engine, record)
+        gone = await _take_away(engine, record, volumes=volumes or record.fixed.host.auto_remove)
         code = record.state.exit_code
         live.drop_clients()
         engine.forget(record.id)
@@ -55,6 +61,7 @@ async def _removed(engine: Engine, record: Record, live: Live, *, force: bool) -
         if not future.done():
             future.set_result(code)
     engine.events.publish("container", "destroy", record.id, attributes(record))
+    volume.tell(engine, "destroy", gone)
     engine.background(in_thread(lambda: empty_trash(engine)))
     return True
 
@@ -74,20 +81,31 @@ async def _kill(engine: Engine, record: Record, live: Live) -> None:
     await asyncio.shield(ended)
 
 
-async def _take_away(engine: Engine, record: Record) -> None:
+async def _take_away(engine: Engine, record: Record, *, volumes: bool) -> list[str]:
     """Take everything of the container out of sight, by one transaction and renames.
 
     A crash in between leaves files without a record, which the next engine removes. A loss of power
-    must not leave a record without files; one that comes back to vanish may.
+    must not leave a record without files; one that comes back to vanish may. Returns the volumes
+    that have gone with it.
     """
+    gone: list[str] = []
+
+    def chosen() -> list[str]:
+        gone[:] = volume.going_with(engine, record) if volumes else []
+        return gone
+
     try:
         engine.networking.leave(record)
-        engine.records.remove(record.id)
+        with engine.volumes.dooming(chosen) as doom:
+            engine.records.remove(record.id, doom)
         if not record.fixed.host.auto_remove:
             await engine.durability.settled()
         erase(engine, record.id)
+        if volumes:
+            volume.bury(engine)
     except OSError as error:
         raise from_os(error, f"cannot remove container {record.name}") from error
+    return gone
 
 
 async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[str], int]:
@@ -110,15 +128,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
 
 
 def _matches(record: Record, filters: Mapping[str, list[str]]) -> bool:
-    labels = record.fixed.config.labels or {}
-
-    def has(text: str) -> bool:
-        name, separator, value = text.partition("=")
-        return name in labels and (not separator or labels[name] == value)
-
     until = [time_of(text) for text in filters.get("until", ())]
-    return (
-        all(map(has, filters.get("label", ())))
-        and not any(map(has, filters.get("label!", ())))
-        and all(record.created_ns < at for at in until)
+    return labels.match(record.fixed.config.labels, filters) and all(
+        record.created_ns < at for at in until
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from casemate.layer import holes, write
 from casemate.layer.stream import PIECE_BYTES
@@ -108,7 +108,7 @@ class Members:
         )
 
 
-def archive(parts: Iterable[bytes]) -> Iterator[bytes]:
+def archive(parts: Iterable[bytes]) -> Generator[bytes, None, None]:
     """Yield the archive made of ``parts``, with its end, in pieces of bounded size."""
     pending = bytearray()
     for part in parts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from casemate.layer import members, overlay
 from casemate.layer.members import Members
@@ -16,7 +16,9 @@ from casemate.layer.walk import Found, walk
 from casemate.linux.filesystem import made_up
 
 
-def archive(found: Found, top: int | None, id_of: Callable[[int], int]) -> Iterator[bytes]:
+def archive(
+    found: Found, top: int | None, id_of: Callable[[int], int]
+) -> Generator[bytes, None, None]:
     """Yield the tar of the entry ``found``, which is named by its path, in pieces of bounded size.
 
     ``top`` is the same entry as an open directory, and all below it is in the archive; None for

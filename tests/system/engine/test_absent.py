@@ -13,8 +13,7 @@ pytestmark = pytest.mark.root
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/volumes/create"),
-        ("GET", "/volumes/x"),
+        ("PUT", "/networks/x"),
         ("POST", "/networks/create"),
         ("POST", "/build"),
         ("GET", "/images/search?term=x"),
@@ -29,8 +28,6 @@ def test_it_is_not_taken_for_an_object_that_is_missing(
 
 
 def test_nothing_is_there_and_nothing_to_prune(engine: RunningEngine) -> None:
-    assert engine.client.get("/volumes")["Volumes"] == []
-    assert engine.client.post("/volumes/prune")["VolumesDeleted"] == []
     assert engine.client.post("/networks/prune")["NetworksDeleted"] == []
     assert engine.client.post("/build/prune")["SpaceReclaimed"] == 0
 

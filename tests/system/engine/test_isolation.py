@@ -61,6 +61,19 @@ def test_root_in_a_user_namespace_is_nobody_on_the_host(engine: RunningEngine) -
     assert b"0 " in engine.exec(id_, "cat", "/proc/self/uid_map").out
 
 
+@pytest.mark.parametrize("tty", [False, True])
+def test_a_user_other_than_root_owns_the_streams(engine: RunningEngine, tty: bool) -> None:
+    command = ("sh", "-c", "echo $(id -u):$(id -g) > /proc/self/fd/1")
+    host = {"Isolation": "sandbox", "User": "33:44", "Tty": tty}
+    one = engine.run_container("busybox", *command, **host)
+    assert engine.wait(one) == 0
+    with engine.client.request("GET", f"/containers/{one}/logs?stdout=1") as reply:
+        assert b"33:44" in reply.read()
+    id_ = engine.run_container("busybox", "sleep", "1000", Isolation="sandbox")
+    done = engine.exec(id_, *command, User="5:6", Tty=tty)
+    assert (done.code, done.out.strip()) == (0, b"5:6")
+
+
 def test_owners_are_on_disk_as_they_are_inside(engine: RunningEngine) -> None:
     script = "mkdir /d; echo x > /d/f; chown 1000:1001 /d/f; chmod 700 /d; stat -c %u:%g /d /d/f"
     id_ = engine.run_container("busybox", "sh", "-c", script, **PRIVATE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from casemate.api.documents import container
+from casemate.api.documents import container, volume
 from casemate.engine import images
 from casemate.engine.diskusage import accounting
 from casemate.engine.engine import Engine
@@ -51,7 +51,7 @@ def _usage(engine: Engine) -> dict[str, Any]:
         "Containers": [
             container.line(engine, record) | container.sizes(engine, record) for record in records
         ],
-        "Volumes": [],
+        "Volumes": [volume.with_usage(engine, v) for v in engine.volumes.all()],
         "BuildCache": [],
         "BuilderSize": 0,
         "Accounting": accounting(engine),

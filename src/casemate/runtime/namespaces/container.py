@@ -13,7 +13,6 @@ from casemate.runtime.namespaces import cgroup, devices, identity, root, user
 from casemate.runtime.namespaces.cgroup import CgroupView
 from casemate.runtime.namespaces.clone import CLONE_FLAGS
 from casemate.runtime.namespaces.mounts import (
-    DIRECTORY,
     FILE,
     REAL_DIRECTORY,
     adjusted,
@@ -60,7 +59,7 @@ class Container(NamedTuple):
     """One container, ready to be planned.
 
     ``procs`` are the cgroup.procs files it is put into; ``directories`` tells for each bind's
-    source whether it is a directory; ``volumes`` are directories that the root shall have; ``init``
+    source whether it is a directory; ``init``
     asks for a reaping PID 1. ``borrowed`` are mounts that are another container's: the register of
     a process of that one, by the destination.
     """
@@ -73,7 +72,6 @@ class Container(NamedTuple):
     stdio: Stdio = Stdio()
     init: bool = False
     directories: Mapping[str, bool] = {}
-    volumes: tuple[str, ...] = ()
     borrowed: Mapping[str, str] = {}
 
 
@@ -203,7 +201,6 @@ def _inside(container: Container, host: Host) -> Iterator[Step]:
     for mount, register in shared.items():
         yield from cloned(mount, register)
     yield from root.mounted(container.root, host.root_place, new_api=host.overlay_layers)
-    yield from _made_volumes(container)
     for mount in spec.mounts:
         if mount in shared:
             is_directory = container.directories.get(mount.source, True)
@@ -221,7 +218,6 @@ def _inside_a_user(container: Container, host: Host, binds: Mapping[Mount, str])
     standard = tuple(m for m in spec.mounts if _is_standard(m))
     parents = {d.path.removeprefix("/dev/").rpartition("/")[0] for d in spec.linux.devices}
     yield from devices.furnished(_places(standard), parents)
-    yield from _made_volumes(container)
     for mount in spec.mounts:
         if mount in binds:
             is_directory = container.directories.get(mount.source, True)
@@ -229,12 +225,6 @@ def _inside_a_user(container: Container, host: Host, binds: Mapping[Mount, str])
         else:
             yield from _mount(mount, container, host)
     yield from _finished(container, ())
-
-
-def _made_volumes(container: Container) -> Iterator[Step]:
-    for path in container.volumes:
-        yield step("target", "volume", "root", path, DIRECTORY, 0o755)
-        yield step("close", "volume")
 
 
 def _finished(container: Container, weighed: Iterable[Step]) -> Iterator[Step]:
