@@ -286,7 +286,7 @@ def test_inspect_tells_what_is_mounted(engine: RunningEngine, tmp_path: Path) ->
         ({"Binds": ["/tmp:/a:ro,rw"]}, InvalidArgument, "contradicts itself"),
         ({"Binds": ["/tmp:/a:rslave,rshared"]}, InvalidArgument, "contradicts itself"),
         ({"Tmpfs": {"/t": "size=1m,lowerdir=/"}}, InvalidArgument, "invalid tmpfs option"),
-        ({"Mounts": [{"Type": "volume", "Target": "/a"}]}, Unsupported, "mount type 'volume'"),
+        ({"Mounts": [{"Type": "image", "Target": "/a"}]}, Unsupported, "mount type 'image'"),
         (
             {"Mounts": [{"Type": "bind", "Source": "x", "Target": "/a"}]},
             InvalidArgument,

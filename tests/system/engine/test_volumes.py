@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from casemate.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, Unsupported
+from casemate.errors import Conflict, InvalidArgument, NotFound, Unsupported
 from support.engine import RunningEngine, busybox_tar, eventually
 from support.files import content, put
 from support.images import tar
@@ -319,7 +319,7 @@ def test_volumes_survive_a_kill_and_what_a_crash_left_is_finished(
     assert "volume unknown was not written down" in engine.log()
     id_ = engine.create("busybox", "true", Binds=["lost:/v"])
     subprocess.run(["rm", "-r", f"{top}/lost"], check=True)
-    with pytest.raises(FailedPrecondition, match="cannot mount volume lost at /v"):
+    with pytest.raises(Conflict, match="cannot mount volume lost at /v"):
         engine.start_container(id_)
     assert [p for p in engine.fsck() if b"directory is gone" in p]
     assert [p for p in engine.fsck(repair=True) if b"made again" in p]

@@ -135,7 +135,6 @@ CASES: dict[str, Callable[[], Plan]] = {
         )
     ),
     "init": lambda: container(init=True),
-    "volumes": lambda: container(volumes=("/var/lib/data",)),
     "host_network": lambda: container(
         OPTIONS._replace(namespaces=OPTIONS.namespaces - {"network"}, hostname="")
     ),
