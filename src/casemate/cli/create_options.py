@@ -151,6 +151,11 @@ _LIMITS = (
     Option("device-write-bps", LIST, "Limit write rate (bytes per second) to a device"),
     Option("device-write-iops", LIST, "Limit write rate (IO per second) to a device"),
     Option("gpus", "gpu-request", "GPU devices to add to the container ('all' for all GPUs)"),
+    Option(
+        "hugepage-limit",
+        LIST,
+        "Limit huge pages of a size (format: <size>=<bytes>, such as 2MB=64m)",
+    ),
     Option("io-maxbandwidth", "bytes", "Bandwidth of the system drive (Windows only)", hidden=True),
     Option("io-maxiops", "uint", "IOps of the system drive (Windows only)", hidden=True),
     Option("kernel-memory", "bytes", "Kernel memory limit", hidden=True),

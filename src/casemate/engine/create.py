@@ -16,6 +16,7 @@ from casemate.engine import (
     names,
     parents,
     policy,
+    possible,
     publishing,
     sharing,
     systems,
@@ -72,7 +73,7 @@ async def create(
         del engine.making[record.id]
     volumes.tell(engine, "create", new_volumes)
     engine.events.publish("container", "create", record.id, attributes(record))
-    return Created(record)
+    return Created(record, possible.warnings(request.host_config))
 
 
 def describe(
@@ -161,6 +162,7 @@ def _check(engine: Engine, record: Record) -> None:
     config, host = record.fixed.config, record.fixed.host
     translate.options(record, Identity(), engine.machine, surroundings=Surroundings())
     logoptions.parse(host.log_config)
+    possible.check(host, engine.hierarchies)
     parents.check(engine, record, host)
     publishing.check(config, host)
     namefiles.check(config, host)

@@ -77,6 +77,20 @@ class Ulimit(_Struct, frozen=True):
     hard: int = 0
 
 
+class ThrottleDevice(_Struct, frozen=True):
+    """The most that goes to or from a block device in a second: bytes, or operations."""
+
+    path: str = ""
+    rate: int = 0
+
+
+class HugepageLimit(_Struct, frozen=True):
+    """How many bytes of huge pages of one size. Source: runtime-spec v1.2 config-linux.md."""
+
+    page_size: str = ""
+    limit: int = 0
+
+
 class DeviceMapping(_Struct, frozen=True):
     """A device of the host, inside the container."""
 
@@ -191,14 +205,15 @@ class HostConfig(_Struct, frozen=True):
     memory: int = 0
     cgroup_parent: str = ""
     group: str = ""  # ours
+    hugepage_limits: list[HugepageLimit] | None = None  # ours
     blkio_weight: int = 0
     blkio_weight_device: list[dict[str, Any]] | None = None
-    blkio_device_read_bps: list[dict[str, Any]] | None = None
-    blkio_device_write_bps: list[dict[str, Any]] | None = None
-    blkio_device_read_iops: list[dict[str, Any]] | None = msgspec.field(
+    blkio_device_read_bps: list[ThrottleDevice] | None = None
+    blkio_device_write_bps: list[ThrottleDevice] | None = None
+    blkio_device_read_iops: list[ThrottleDevice] | None = msgspec.field(
         default=None, name="BlkioDeviceReadIOps"
     )
-    blkio_device_write_iops: list[dict[str, Any]] | None = msgspec.field(
+    blkio_device_write_iops: list[ThrottleDevice] | None = msgspec.field(
         default=None, name="BlkioDeviceWriteIOps"
     )
     cpu_period: int = 0

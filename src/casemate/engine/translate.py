@@ -13,7 +13,7 @@ from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
 from casemate.engine.sharing import Sharing
 from casemate.engine.terminal import check_size
-from casemate.errors import InvalidArgument
+from casemate.errors import InvalidArgument, PermissionDenied
 from casemate.oci.runtime import ConsoleSize, Mount, Rlimit, Seccomp
 from casemate.spec import environment
 from casemate.spec.identity import Identity
@@ -102,7 +102,7 @@ def options(
         device_rules=tuple(devicenodes.rules(host)),
         rlimits=_rlimits(host, machine, first_id),
         sysctls=tuple(_sysctls(host, shared)),
-        oom_score_adj=_oom_score_adj(host),
+        oom_score_adj=_oom_score_adj(host, machine, first_id),
         resources=resources(host),
         cgroup=surroundings.cgroup,
         namespaces=shared.own,
@@ -198,9 +198,15 @@ def _paths(asked: list[str] | None, privileged: bool) -> tuple[str, ...] | None:
 
 
 def _rlimits(host: HostConfig, machine: Machine, first_id: int) -> tuple[Rlimit, ...]:
-    # A limit is raised by a process that is not in a user namespace, or not at all.
-    may_raise = "CAP_SYS_RESOURCE" in machine.capabilities and not first_id
+    may_raise = _may_raise(machine, first_id)
     return limits.merged(rlimits(host.ulimits), machine.hard_limits, may_raise=may_raise)
+
+
+def _may_raise(machine: Machine, first_id: int) -> bool:
+    """Tell whether a first process can have more than the engine itself: one in a user namespace
+    cannot.
+    """
+    return "CAP_SYS_RESOURCE" in machine.capabilities and not first_id
 
 
 def _sysctls(host: HostConfig, shared: Sharing) -> Iterable[tuple[str, str]]:
@@ -214,9 +220,14 @@ def _sysctls(host: HostConfig, shared: Sharing) -> Iterable[tuple[str, str]]:
         yield name, value
 
 
-def _oom_score_adj(host: HostConfig) -> int:
+def _oom_score_adj(host: HostConfig, machine: Machine, first_id: int) -> int:
     if not -1000 <= host.oom_score_adj <= 1000:
         raise InvalidArgument(
             f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    if host.oom_score_adj < 0 and not _may_raise(machine, first_id):
+        raise PermissionDenied(
+            f"cannot set --oom-score-adj to {host.oom_score_adj}: to be killed later than others"
+            " takes CAP_SYS_RESOURCE, which the engine, or a user namespace, lacks"
         )
     return host.oom_score_adj

@@ -24,10 +24,6 @@ def _not_in(*allowed: str) -> _Test:
 _HOST: dict[str, tuple[str, _Test]] = {
     "blkio_weight": ("--blkio-weight", _set),
     "blkio_weight_device": ("--blkio-weight-device", _set),
-    "blkio_device_read_bps": ("--device-read-bps", _set),
-    "blkio_device_write_bps": ("--device-write-bps", _set),
-    "blkio_device_read_iops": ("--device-read-iops", _set),
-    "blkio_device_write_iops": ("--device-write-iops", _set),
     "cgroup": ("the Cgroup field", _set),
     "cpu_count": ("--cpu-count (Windows)", _set),
     "cpu_percent": ("--cpu-percent (Windows)", _set),
@@ -38,11 +34,9 @@ _HOST: dict[str, tuple[str, _Test]] = {
     "io_maximum_iops": ("--io-maxiops (Windows)", _set),
     "links": ("--link", _set),
     "log_config": ("--log-driver", lambda v: v.type not in ("", "json-file", "none")),
-    "oom_kill_disable": ("--oom-kill-disable", _set),
     "runtime": ("--runtime", _not_in("", "casemate")),
     "storage_opt": ("--storage-opt", _set),
     "volume_driver": ("--volume-driver", _not_in("", "local")),
-    "volumes_from": ("--volumes-from", _set),
 }
 
 _CONFIG: dict[str, tuple[str, _Test]] = {

@@ -12,7 +12,7 @@ import logging
 
 import msgspec
 
-from casemate.engine import parents, policy, states, unsupported
+from casemate.engine import parents, policy, possible, states, unsupported
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.model import Config, HostConfig
@@ -50,6 +50,7 @@ async def update(engine: Engine, record: Record, asked: HostConfig) -> None:
         states.allow("update", record, engine.status(record))
         try:
             host = _merged(record.fixed.host, asked)
+            possible.check(host, engine.hierarchies)
             parents.check(engine, record, host)
             changed = _changed(record.fixed.host, host)
             if record.active and changed != _NOTHING:

@@ -9,29 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from casemate.engine import walllimits
+from casemate.engine.wall import NOT_HERE, Wall
 from casemate.engine.wallsettings import DEFAULT, Settings
 from casemate.engine.wallsight import IdMap, Seen, is_hidden, is_readonly
 from casemate.linux import capabilities
-from casemate.linux.cgroups.setting import whole_pages
 from casemate.linux.cgroups.values import Limits
 from casemate.linux.mount import Mount
 from casemate.oci.runtime import IdMapping
 from casemate.runtime.namespaces.clone import PROC_NAMES
 
-_NO_LIMIT = -1
-_PERIOD_US = 100_000
-_NOT_HERE = "none here"
 _MODES = {"0": "none", "1": "strict mode", "2": "filter"}
-
-
-class Wall(NamedTuple):
-    """One wall. ``holds`` is None where the kernel has nothing to say, or nothing was set."""
-
-    name: str
-    setting: str
-    origin: str
-    kernel: str
-    holds: bool | None
 
 
 class Ground(NamedTuple):
@@ -48,9 +36,10 @@ def rows(wanted: Settings, seen: Seen, limits: Limits, ground: Ground) -> Iterat
     yield _ids(wanted, seen, ground)
     yield from _privileges(wanted, seen)
     yield from _paths(wanted, seen)
-    yield from _limits(wanted, limits)
+    yield from walllimits.rows(wanted, limits)
+    yield walllimits.resource_limits(wanted, seen.rlimits)
     yield _oom(wanted, seen)
-    yield Wall("security module", "none", DEFAULT, seen.label or _NOT_HERE, None)
+    yield Wall("security module", "none", DEFAULT, seen.label or NOT_HERE, None)
     yield _landlock(wanted)
 
 
@@ -80,7 +69,7 @@ def _namespace(
     peer = wanted.sharing.peers.get(kind)
     whose = "host" if there == ours else "own"
     if not there:
-        return "own" if kind in wanted.sharing.own else "host", _NOT_HERE, None
+        return "own" if kind in wanted.sharing.own else "host", NOT_HERE, None
     if peer is None:
         setting = "own" if kind in wanted.sharing.own else "host"
         return setting, f"{whose} {there}", setting == whose
@@ -201,48 +190,6 @@ def _covered(
     return Wall(name, " ".join(paths) or "none", origin, kernel, not unsafe)
 
 
-def _limits(wanted: Settings, found: Limits) -> Iterator[Wall]:
-    host, limits = wanted.host, wanted.limits
-    memory = limits.memory_bytes
-    yield _limit(
-        "memory in bytes",
-        _NO_LIMIT if memory is None else whole_pages(memory),
-        "option --memory" if host.memory else DEFAULT,
-        found.memory_bytes,
-    )
-    period = limits.cpu_period_us or _PERIOD_US
-    option = "--cpus" if host.nano_cpus else "--cpu-quota"
-    yield _limit(
-        "processors in µs of time",
-        _NO_LIMIT if limits.cpu_quota_us is None else limits.cpu_quota_us,
-        f"option {option}" if host.nano_cpus or host.cpu_quota else DEFAULT,
-        found.cpu_quota_us,
-        (period, found.cpu_period_us),
-    )
-    yield _limit(
-        "tasks",
-        _NO_LIMIT if limits.pids is None else limits.pids,
-        wanted.origin("--pids-limit", given=bool(host.pids_limit)),
-        found.pids,
-    )
-
-
-def _limit(
-    name: str, limit: int, origin: str, found: int | None, periods: tuple[int, int | None] = (0, 0)
-) -> Wall:
-    """Return a limit; one that has ``periods`` (set, found) holds only together with its own."""
-    kernel = _NOT_HERE if found is None else _number(found, periods[1] or 0)
-    nothing_set = limit == _NO_LIMIT and found in (None, _NO_LIMIT)
-    same = found == limit and periods[0] == periods[1]
-    return Wall(name, _number(limit, periods[0]), origin, kernel, nothing_set or same)
-
-
-def _number(limit: int, period: int) -> str:
-    if limit < 0:
-        return "no limit"
-    return f"{limit} of {period}" if period else str(limit)
-
-
 def _oom(wanted: Settings, seen: Seen) -> Wall:
     setting = wanted.spec.process.oom_score_adj or 0
     origin = "option --oom-score-adj" if setting else DEFAULT
@@ -254,7 +201,7 @@ def _landlock(wanted: Settings) -> Wall:
     given = wanted.security.landlock is not None
     origin = wanted.privileged_or("--security-opt landlock", given=given)
     if wanted.landlock and not wanted.landlock_here:
-        return Wall("Landlock", "asked", origin, _NOT_HERE, False)
+        return Wall("Landlock", "asked", origin, NOT_HERE, False)
     setting = "asked" if wanted.landlock else "not asked"
     return Wall("Landlock", setting, origin, "the kernel does not tell", None)
 

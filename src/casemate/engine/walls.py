@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from casemate.engine import states, wallrows, wallsight
+from casemate.engine import states, walllimits, wallrows, wallsight
 from casemate.engine.engine import Engine
+from casemate.engine.groups import budget
+from casemate.engine.groups.records import Group
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
-from casemate.engine.wallrows import Ground, Wall
+from casemate.engine.wall import Wall
+from casemate.engine.wallrows import Ground
 from casemate.engine.wallsettings import Settings, settings
 from casemate.engine.wallsight import Seen
 from casemate.errors import Conflict, InvalidArgument, NotFound
 from casemate.linux import pidfd
+from casemate.linux.cgroups.cgroup import Cgroup
 
 
 class _Subject(NamedTuple):
@@ -32,10 +37,12 @@ async def walls(engine: Engine, record: Record) -> dict[str, Any]:
     wanted = settings(engine, record)
     subject = _Subject(_first(engine, record), bool(record.fixed.host.init), _peers(engine, wanted))
     cgroup = engine.cgroup(record.state.cgroup)
+    groups = engine.groups.line(record.fixed.group) if record.fixed.group else []
 
     def look() -> tuple[Wall, ...]:
         seen, ground = _read(record, subject, wanted)
-        return tuple(wallrows.rows(wanted, seen, cgroup.limits(), ground))
+        rows = wallrows.rows(wanted, seen, cgroup.limits(), ground)
+        return (*rows, _devices(wanted, cgroup), *_groups(engine, groups))
 
     return {
         "Id": record.id,
@@ -43,6 +50,22 @@ async def walls(engine: Engine, record: Record) -> dict[str, Any]:
         "Isolation": wanted.profile.name,
         "Walls": [_document(wall) for wall in await in_thread(look)],
     }
+
+
+def _devices(wanted: Settings, cgroup: Cgroup) -> Wall:
+    found = cgroup.devices(wanted.limits.devices)
+    host = wanted.host
+    options = (("--device", host.devices), ("--device-cgroup-rule", host.device_cgroup_rules))
+    words = " ".join(name for name, some in options if some)
+    origin = wanted.privileged_or(words, given=bool(words) and not host.privileged)
+    kernel = f"{len(found.told.split(', '))} rules" if found.holds else found.told
+    return Wall("devices", found.asked, origin, kernel, found.holds)
+
+
+def _groups(engine: Engine, groups: Iterable[Group]) -> Iterator[Wall]:
+    for group in groups:
+        cgroup = engine.cgroup(engine.groups.path(group.name))
+        yield walllimits.group(group, cgroup.unheld(budget.limits(group.budget)))
 
 
 def _first(engine: Engine, record: Record) -> int:

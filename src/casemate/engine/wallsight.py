@@ -17,6 +17,26 @@ from casemate.runtime.namespaces.clone import PROC_NAMES
 
 _MOUNT_ID = re.compile(r"^mnt_id:\s*([0-9]+)$", re.MULTILINE)
 _LABEL_BYTES = 4096
+#: How the kernel calls resource limits, in a column of this width. Source: linux fs/proc/base.c.
+_LIMIT_COLUMN = 26
+_LIMITS = {
+    "Max address space": "AS",
+    "Max core file size": "CORE",
+    "Max cpu time": "CPU",
+    "Max data size": "DATA",
+    "Max file size": "FSIZE",
+    "Max file locks": "LOCKS",
+    "Max locked memory": "MEMLOCK",
+    "Max msgqueue size": "MSGQUEUE",
+    "Max nice priority": "NICE",
+    "Max open files": "NOFILE",
+    "Max processes": "NPROC",
+    "Max resident set": "RSS",
+    "Max realtime priority": "RTPRIO",
+    "Max realtime timeout": "RTTIME",
+    "Max pending signals": "SIGPENDING",
+    "Max stack size": "STACK",
+}
 
 IdMap = tuple[tuple[int, int, int], ...]  # first inside, first outside, how many
 
@@ -37,6 +57,7 @@ class Seen(NamedTuple):
     covers: Mapping[str, Mount | None]
     oom_score_adj: int
     label: str
+    rlimits: Mapping[str, tuple[int, int]]
 
 
 def namespaces(pid: int | str) -> dict[str, str]:
@@ -64,6 +85,7 @@ def read(pid: int, paths: Iterable[str]) -> Seen:
             covers={path: _on(root, path, mounts) for path in paths},
             oom_score_adj=int(_text(pid, "oom_score_adj")),
             label=_label(pid),
+            rlimits=parse_limits(_text(pid, "limits")),
         )
     finally:
         os.close(root)
@@ -90,6 +112,18 @@ def parse_map(text: str) -> IdMap:
     """Return the lines of a uid_map or gid_map. Raises ValueError for what is none."""
     lines = (line.split() for line in text.splitlines())
     return tuple((int(inside), int(outside), int(count)) for inside, outside, count in lines)
+
+
+def parse_limits(text: str) -> dict[str, tuple[int, int]]:
+    """Return soft and hard limits by name like ``RLIMIT_NOFILE``, -1 for none."""
+    found = {}
+    for line in text.splitlines():
+        words = line[_LIMIT_COLUMN:].split()
+        name = _LIMITS.get(line[:_LIMIT_COLUMN].rstrip())
+        if name and len(words) >= 2:
+            soft, hard = (-1 if word == "unlimited" else int(word) for word in words[:2])
+            found[f"RLIMIT_{name}"] = soft, hard
+    return found
 
 
 def is_hidden(entry: Mount) -> bool:

@@ -150,6 +150,39 @@ class Pids(_Struct, frozen=True):
     limit: int
 
 
+class ThrottleDevice(_Struct, frozen=True):
+    """At most ``rate`` bytes or operations a second to or from one block device."""
+
+    major: int
+    minor: int
+    rate: int
+
+
+class BlockIo(
+    _Struct,
+    frozen=True,
+    rename={
+        "read_bps": "throttleReadBpsDevice",
+        "write_bps": "throttleWriteBpsDevice",
+        "read_iops": "throttleReadIOPSDevice",
+        "write_iops": "throttleWriteIOPSDevice",
+    },
+):
+    """Limits of block devices."""
+
+    read_bps: tuple[ThrottleDevice, ...] = ()
+    write_bps: tuple[ThrottleDevice, ...] = ()
+    read_iops: tuple[ThrottleDevice, ...] = ()
+    write_iops: tuple[ThrottleDevice, ...] = ()
+
+
+class HugepageLimit(_Struct, frozen=True):
+    """At most ``limit`` bytes of huge pages whose size is called ``page_size``, like ``2MB``."""
+
+    page_size: str
+    limit: int
+
+
 class Resources(_Struct, frozen=True):
     """What the cgroup enforces."""
 
@@ -157,6 +190,8 @@ class Resources(_Struct, frozen=True):
     memory: Memory | None = None
     cpu: Cpu | None = None
     pids: Pids | None = None
+    block_io: BlockIo | None = msgspec.field(default=None, name="blockIO")
+    hugepage_limits: tuple[HugepageLimit, ...] = ()
 
 
 class SyscallArg(_Struct, frozen=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from casemate.linux.cgroups.values import DeviceRule, Limits
-from casemate.oci.runtime import Cpu, Memory, Resources
+from casemate.linux.cgroups import throttle
+from casemate.linux.cgroups.values import DeviceRule, Limits, Throttle
+from casemate.oci.runtime import BlockIo, Cpu, Memory, Resources
 
 
 def limits(resources: Resources) -> Limits:
@@ -25,8 +26,20 @@ def limits(resources: Resources) -> Limits:
         cpus=cpu.cpus,
         mems=cpu.mems,
         pids=(resources.pids.limit or -1) if resources.pids else None,
+        throttles=_throttles(resources.block_io) if resources.block_io else (),
+        hugepages=tuple((limit.page_size, limit.limit) for limit in resources.hugepage_limits),
         devices=tuple(
             DeviceRule(rule.allow, rule.type, rule.major, rule.minor, rule.access)
             for rule in resources.devices
         ),
+    )
+
+
+def _throttles(io: BlockIo) -> tuple[Throttle, ...]:
+    """Return one throttle for each device; a rate of 0 is no limit."""
+    return throttle.merged(
+        Throttle(device.major, device.minor)._replace(**{kind: device.rate})
+        for kind in BlockIo.__struct_fields__
+        for device in getattr(io, kind)
+        if device.rate
     )

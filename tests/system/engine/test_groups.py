@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from casemate.errors import Conflict, InvalidArgument, NotFound, Unsupported
-from support.engine import RunningEngine
+from support.engine import RunningEngine, eventually
 from support.groups import MIB, SLEEP, GroupsOf, kernels, remove_containers
 
 pytestmark = pytest.mark.root
@@ -70,8 +70,7 @@ def test_the_memory_of_a_group_is_that_of_all_inside(
     groups.create("ci", Memory=48 * MIB, MemorySwap=48 * MIB)
     script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=30 && echo all && sleep 1000"
     first = engine.run_container("busybox", "sh", "-c", script, Group="ci")
-    while engine.output(first)[0] != b"all\n":
-        time.sleep(0.01)
+    eventually(lambda: engine.output(first)[0], lambda said: said == b"all\n")
     second = engine.run_container("busybox", "sh", "-c", script, Group="ci")
     ended = first if engine.inspect(first)["State"]["Status"] == "exited" else second
     assert engine.wait(ended) != 0
@@ -181,8 +180,7 @@ def test_what_the_kernel_refuses_is_undone(engine: RunningEngine, groups: Groups
     groups.create("ci", Memory=64 * MIB, MemorySwap=64 * MIB, CpuShares=100)
     script = "dd if=/dev/zero of=/dev/shm/x bs=1M count=30 && echo all && sleep 1000"
     id_ = engine.run_container("busybox", "sh", "-c", script, Group="ci")
-    while engine.output(id_)[0] != b"all\n":
-        time.sleep(0.01)
+    eventually(lambda: engine.output(id_)[0], lambda said: said == b"all\n")
     before = groups.inspect("ci")
     with pytest.raises((Conflict, InvalidArgument)):
         groups.update("ci", CpuShares=200, CpusetCpus="0,999")
@@ -219,10 +217,10 @@ def test_a_group_with_something_inside_stays(engine: RunningEngine, groups: Grou
         ("ok", {"Parent": "nix"}, NotFound, "No such group: nix"),
         ("ok", {"Memory": 1}, InvalidArgument, "Minimum memory limit allowed is 6MB"),
         ("ok", {"Memory": -1}, InvalidArgument, "Minimum memory limit"),
-        ("ok", {"CpusetCpus": "x"}, InvalidArgument, "invalid list 'x'|Invalid value x"),
-        ("ok", {"CpusetCpus": "999"}, InvalidArgument, "999"),
+        ("ok", {"CpusetCpus": "x"}, InvalidArgument, "Invalid value x for cpuset cpus"),
+        ("ok", {"CpusetCpus": "999"}, InvalidArgument, "Requested CPUs are not available"),
         ("ok", {"CpuShares": 1 << 40}, InvalidArgument, "invalid CPU shares"),
-        ("ok", {"PidsLimit": 1 << 40}, InvalidArgument, "pids"),
+        ("ok", {"PidsLimit": 1 << 40}, InvalidArgument, "invalid --pids-limit"),
         ("ok", {"Privileged": True}, Unsupported, "Privileged is not supported"),
     ],
 )

@@ -207,16 +207,6 @@ def test_what_cannot_be_a_limit_is_refused_at_the_creation(
     refused(engine, match, InvalidArgument, **host)
 
 
-@pytest.mark.parametrize("host", [{"CpusetCpus": "77"}, {"CpusetMems": "9"}, {"CpusetCpus": "x"}])
-def test_what_this_machine_does_not_have_is_refused_at_the_start(
-    engine: RunningEngine, host: dict[str, object]
-) -> None:
-    id_ = engine.create("busybox", "true", **host)
-    with pytest.raises(InvalidArgument):
-        engine.start_container(id_)
-    assert engine.inspect(id_)["State"]["Status"] == "created"
-
-
 def test_ulimits(engine: RunningEngine) -> None:
     ulimits = [{"Name": "nofile", "Soft": 64, "Hard": 128}, {"Name": "core", "Soft": 0, "Hard": 0}]
     said = engine.says("busybox", "sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c", Ulimits=ulimits)

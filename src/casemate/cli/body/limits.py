@@ -28,7 +28,7 @@ def resources(arguments: Arguments) -> dict[str, Any]:
     return {
         **changeable(arguments),
         "CgroupParent": arguments.text("cgroup-parent"),
-        **({"Group": arguments.text("group")} if arguments.given("group") else {}),
+        **_own(arguments),
         "MemorySwappiness": swappiness,
         "OomKillDisable": arguments.switch("oom-kill-disable"),
         "PidsLimit": arguments.number("pids-limit"),
@@ -39,6 +39,28 @@ def resources(arguments: Arguments) -> dict[str, Any]:
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
     }
+
+
+def _own(arguments: Arguments) -> dict[str, Any]:
+    """Return what docker's engine does not know, when it was given."""
+    found: dict[str, Any] = {}
+    if arguments.given("group"):
+        found["Group"] = arguments.text("group")
+    if arguments.given("hugepage-limit"):
+        found["HugepageLimits"] = [
+            _hugepages(arguments, t) for t in arguments.items("hugepage-limit")
+        ]
+    return found
+
+
+def _hugepages(arguments: Arguments, text: str) -> dict[str, Any]:
+    size_name, equals, amount = text.partition("=")
+    try:
+        if not equals or not size_name:
+            raise ValueError("expected SIZE=BYTES, such as 2MB=64m")
+        return {"PageSize": size_name, "Limit": parse_size(amount)}
+    except ValueError as error:
+        raise arguments.refuse("hugepage-limit", error, text) from None
 
 
 def changeable(arguments: Arguments) -> dict[str, Any]:

@@ -78,6 +78,15 @@ def _beyond(part: HostConfig, whole: HostConfig) -> Iterator[tuple[str, str, str
             yield option, asked, there
 
 
+def words(budget: Budget) -> list[str]:
+    """Return the budget as options."""
+    host = host_of(budget)
+    given = {option: _text(option, value) for option, value in _amounts(host).items() if value}
+    sets = {"--cpuset-cpus": host.cpuset_cpus, "--cpuset-mems": host.cpuset_mems}
+    shares = {"--cpu-shares": str(host.cpu_shares) if host.cpu_shares else ""}
+    return [f"{name} {value}" for name, value in {**given, **shares, **sets}.items() if value]
+
+
 def _amounts(host: HostConfig) -> dict[str, int]:
     """Return what is asked for in numbers; who asks for no limit has that of the group."""
     nano_cpus = host.nano_cpus

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from casemate.engine import possible
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine
 from casemate.engine.groups import budget as budgets
@@ -32,8 +33,7 @@ async def create(engine: Engine, name: str, parent: str, budget: Budget) -> Grou
         above = engine.groups.line(parent) if parent else []
         if len(above) >= MAX_DEPTH:
             raise InvalidArgument(f"cannot make group {name}: deeper than {MAX_DEPTH}")
-        budgets.check(f"group {name}", budgets.host_of(budget), above)
-        budgets.limits(budget)
+        _check(engine, group, above)
         path = f"{engine.groups.path(parent)}/{records.directory(name)}"
         engine.groups.making.add(path)
         try:
@@ -42,6 +42,14 @@ async def create(engine: Engine, name: str, parent: str, budget: Budget) -> Grou
             engine.groups.making.discard(path)
     _tell(engine, "create", group)
     return group
+
+
+def _check(engine: Engine, group: Group, above: list[Group]) -> None:
+    """Refuse a budget that this machine, or a group around, does not have."""
+    host = budgets.host_of(group.budget)
+    budgets.limits(group.budget)
+    possible.check(host, engine.hierarchies)
+    budgets.check(f"group {group.name}", host, above)
 
 
 def _make(engine: Engine, group: Group, path: str) -> None:
@@ -66,7 +74,7 @@ async def update(engine: Engine, name: str, changes: dict[str, object]) -> None:
             before, budget=msgspec.structs.replace(before.budget, **changes)
         )
         above = engine.groups.line(name)[:-1]
-        budgets.check(f"group {name}", budgets.host_of(after.budget), above)
+        _check(engine, after, above)
         for part, host in _parts(engine, name):
             budgets.check(part, host, (after,))
         changed = budgets.changed(before.budget, after.budget)

@@ -14,41 +14,51 @@ from casemate.linux.cgroups import (
     cpuset_tree,
     delegation,
     devices,
+    hugepages,
     lifecycle,
     memory,
     oom,
     processes,
     setting,
     tasks,
+    throttle,
 )
 from casemate.linux.cgroups.hierarchies import Held, Hierarchies
 from casemate.linux.cgroups.place import Place
-from casemate.linux.cgroups.values import Limits, Usage
+from casemate.linux.cgroups.values import DeviceRule, Limits, Usage
 
 _TIMEOUT_S = 10.0
 
-_Settings = Callable[[Place, Limits], list[setting.Setting]]
-_SETTINGS: dict[str, _Settings] = {
-    "memory": memory.settings,
-    "cpu": cpu.settings,
-    "cpuset": cpuset.settings,
-    "pids": tasks.settings,
-}
-_FIELDS: dict[str, tuple[str, ...]] = {
-    "memory": (
-        *("memory_bytes", "memory_low_bytes", "memory_swap_bytes", "swappiness"),
-        "oom_kill_disable",
+
+class _Part(NamedTuple):
+    """What one controller limits: the fields of Limits, how they are written and read.
+
+    ``controllers`` are its names in the versions.
+    """
+
+    controllers: tuple[str, ...]
+    fields: tuple[str, ...]
+    settings: Callable[[Place, Limits], list[setting.Setting]]
+    limits: Callable[[Place], Limits]
+
+
+_PARTS = (
+    _Part(
+        ("memory",),
+        (
+            *("memory_bytes", "memory_low_bytes", "memory_swap_bytes", "swappiness"),
+            "oom_kill_disable",
+        ),
+        memory.settings,
+        memory.limits,
     ),
-    "cpu": ("cpu_shares", "cpu_quota_us", "cpu_period_us"),
-    "cpuset": ("cpus", "mems"),
-    "pids": ("pids",),
-}
-_LIMITS: dict[str, Callable[[Place], Limits]] = {
-    "memory": memory.limits,
-    "cpu": cpu.limits,
-    "cpuset": cpuset.limits,
-    "pids": tasks.limits,
-}
+    _Part(("cpu",), ("cpu_shares", "cpu_quota_us", "cpu_period_us"), cpu.settings, cpu.limits),
+    _Part(("cpuset",), ("cpus", "mems"), cpuset.settings, cpuset.limits),
+    _Part(("pids",), ("pids",), tasks.settings, tasks.limits),
+    _Part(("blkio", "io"), ("throttles",), throttle.settings, throttle.limits),
+    _Part(("hugetlb",), ("hugepages",), hugepages.settings, hugepages.limits),
+)
+_NOTHING = Limits()
 
 
 class Cgroup(NamedTuple):
@@ -109,14 +119,13 @@ class Cgroup(NamedTuple):
         NotFound without the cgroup.
         """
         with self._named("limit"):
+            if limits.hugepages:
+                # Few ask for them, so nobody else has them counted.
+                lifecycle.enable(self.hierarchies, self.path, "hugetlb")
             for place, settings in self._settings(limits):
                 setting.apply(place, settings)
             if limits.devices:
-                unified = self.hierarchies.unified
-                place_or_none = self.hierarchies.find("devices", self.path)
-                if place_or_none is None and unified:
-                    place_or_none = unified.place(self.path)
-                devices.apply(place_or_none or self._place("devices"), limits.devices)
+                devices.apply(self._devices_place(), limits.devices)
 
     def unheld(self, limits: Limits) -> list[str]:
         """Return in words which of ``limits`` are not in force, but for devices."""
@@ -126,6 +135,11 @@ class Cgroup(NamedTuple):
                 for place, settings in self._settings(limits)
                 for text in setting.unheld(place, settings)
             ]
+
+    def devices(self, rules: tuple[DeviceRule, ...]) -> devices.InForce:
+        """Return device ``rules`` beside what the kernel tells of those in force."""
+        with self._named("read"):
+            return devices.in_force(self._devices_place(), rules)
 
     def share(self, cpus: str, mems: str, own: Mapping[str, tuple[str, str]]) -> None:
         """Give it and what is below other processors and nodes; "" for all of its parent's.
@@ -147,12 +161,10 @@ class Cgroup(NamedTuple):
         """Return the limits in force, but for devices; None where nothing manages them."""
         found = Limits()
         with self._named("read"):
-            for controller, read in _LIMITS.items():
-                place = self.hierarchies.find(controller, self.path)
-                if place:
-                    part = read(place)
-                    changes = {field: getattr(part, field) for field in _FIELDS[controller]}
-                    found = found._replace(**changes)
+            for part in _PARTS:
+                if place := self._find(*part.controllers):
+                    held = part.limits(place)
+                    found = found._replace(**{f: getattr(held, f) for f in part.fields})
         return found
 
     def usage(self) -> Usage:
@@ -161,7 +173,7 @@ class Cgroup(NamedTuple):
         path = self.path
         with self._named("measure"):
             memory_place, pids_place = find("memory", path), find("pids", path)
-            time_place, io_place = find("cpuacct", path), find("blkio", path) or find("io", path)
+            time_place, io_place = find("cpuacct", path), self._find("blkio", "io")
             if time_place is None and self.hierarchies.unified:
                 time_place = self.hierarchies.unified.place(path)
             return Usage(
@@ -224,16 +236,29 @@ class Cgroup(NamedTuple):
 
     def _settings(self, limits: Limits) -> Iterator[tuple[Place, list[setting.Setting]]]:
         """Yield what to write where, for the controllers that ``limits`` say something of."""
-        for controller, settings in _SETTINGS.items():
-            if any(getattr(limits, f) not in (None, "") for f in _FIELDS[controller]):
-                place = self._place(controller)
-                yield place, settings(place, limits)
+        for part in _PARTS:
+            if any(getattr(limits, f) != getattr(_NOTHING, f) for f in part.fields):
+                place = self._place(*part.controllers)
+                yield place, part.settings(place, limits)
 
-    def _place(self, controller: str) -> Place:
-        place = self.hierarchies.find(controller, self.path)
+    def _devices_place(self) -> Place:
+        """Return where devices are: in version 2 they are no controller's, but a program's."""
+        unified = self.hierarchies.unified
+        found = self.hierarchies.find("devices", self.path)
+        if found is None and unified:
+            return unified.place(self.path)
+        return found or self._place("devices")
+
+    def _find(self, *controllers: str) -> Place | None:
+        """Return the place in the hierarchy of the first of ``controllers`` that has one."""
+        found = (self.hierarchies.find(name, self.path) for name in controllers)
+        return next((place for place in found if place), None)
+
+    def _place(self, *controllers: str) -> Place:
+        place = self._find(*controllers)
         if place is None:
             raise Unsupported(
-                f"cannot limit cgroup {self.path}: no {controller} controller is mounted"
+                f"cannot limit cgroup {self.path}: no {controllers[0]} controller is mounted"
             )
         return place
 

@@ -63,7 +63,7 @@ def _settings_v1(place: Place, limits: Limits) -> list[Setting]:
             quota = present
         if present > 0:
             # A new period with the old quota might ask for more than the parent has.
-            chosen.append(same("cpu.cfs_quota_us", "-1"))
+            chosen.append(same("cpu.cfs_quota_us", "-1")._replace(lasting=False))
         chosen.append(same("cpu.cfs_period_us", str(period)))
     if quota is not None:
         chosen.append(same("cpu.cfs_quota_us", str(quota)))

@@ -73,21 +73,19 @@ def settings(place: Place, limits: Limits) -> list[Setting]:
 
 def check(place: Place, file: str, text: str) -> None:
     """Refuse a list that the cgroup above does not have. Raises InvalidArgument, OSError."""
-    available = _available(place, file)
-    if not inside(parse_list(text), parse_list(available)):
+    above = available(place.parent(), file)
+    if not inside(parse_list(text), parse_list(above)):
         what = "CPUs" if file == "cpuset.cpus" else "memory nodes"
-        raise InvalidArgument(f"cannot use {what} {text}: available are {available.strip()}")
+        raise InvalidArgument(f"cannot use {what} {text}: available are {above}")
 
 
 def _is_list(asked: Ranges, held: str) -> bool:
     return parse_list(held) == asked
 
 
-def _available(place: Place, file: str) -> str:
-    parent = place.parent()
-    if place.version == 2:
-        return parent.read(f"{file}.effective")
-    return parent.read(file)
+def available(place: Place, file: str) -> str:
+    """Return the list of what the cgroup has to give. Raises OSError."""
+    return place.read(f"{file}.effective" if place.version == 2 else file).strip()
 
 
 def limits(place: Place) -> Limits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 
 from casemate.errors import InvalidArgument
 from casemate.linux.cgroups import bpf
@@ -27,10 +28,41 @@ def apply(place: Place, rules: tuple[DeviceRule, ...]) -> None:
         _apply_v2(place, evaluate(rules))
 
 
+class InForce(NamedTuple):
+    """What may be used: as it is asked, and as the kernel tells it."""
+
+    asked: str
+    told: str
+    holds: bool
+
+
+def in_force(place: Place, rules: tuple[DeviceRule, ...]) -> InForce:
+    """Return ``rules`` beside what the kernel tells; of a program only that it is there.
+
+    Raises OSError.
+    """
+    allow, exceptions = evaluate(rules)
+    asked = ", ".join(sorted(_expected(rules))) or "none"
+    if place.version == 1:
+        shown = _shown(place)
+        return InForce(asked, ", ".join(sorted(shown)) or "none", shown == _expected(rules))
+    directory = place.open(".", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        there = bool(bpf.attached(directory, bpf.CGROUP_DEVICE))
+    finally:
+        os.close(directory)
+    holds = there or (allow and not exceptions)
+    return InForce(asked, "a program" if there else _EVERYTHING, holds)
+
+
+def _expected(rules: tuple[DeviceRule, ...]) -> set[str]:
+    """Return what a version 1 list shows; an allowing one shows nothing of what it excepts."""
+    return {_EVERYTHING} if evaluate(rules).allow else set(lines(rules))
+
+
 def _apply_v1(place: Place, rules: tuple[DeviceRule, ...]) -> None:
     allow, exceptions = evaluate(rules).allow, lines(rules)
-    # An allowing list shows nothing of what it excepts.
-    shown = {_EVERYTHING} if allow else set(exceptions)
+    shown = _expected(rules)
     if (not allow or not exceptions) and _shown(place) == shown:
         return
     default, exception = "devices.deny", "devices.allow"

@@ -16,7 +16,9 @@ from casemate.linux.cgroups.place import Place
 
 #: What is wanted of the controllers of version 2; its devices are a BPF program.
 WANTED = ("cpu", "cpuset", "io", "memory", "pids")
-_WANTED_V1 = frozenset({"blkio", "cpu", "cpuacct", "cpuset", "devices", "memory", "pids"})
+_WANTED_V1 = frozenset(
+    {"blkio", "cpu", "cpuacct", "cpuset", "devices", "hugetlb", "memory", "pids"}
+)
 _CGROUP_KILL = (5, 14)  # the kernel that brought cgroup.kill; cgroup.freeze came with 5.2
 
 
@@ -32,7 +34,7 @@ class Held(NamedTuple):
 
 
 class Features(NamedTuple):
-    """What can be limited: the controllers that are used, and two settings of memory.
+    """What can be limited: the controllers that are used, and some settings of memory.
 
     ``swap`` may promise too much in version 2, where a kernel can be started without.
     """
@@ -40,6 +42,7 @@ class Features(NamedTuple):
     controllers: frozenset[str]
     swap: bool
     oom_kill_disable: bool
+    swappiness: bool
 
 
 class Hierarchies:
@@ -93,6 +96,7 @@ class Hierarchies:
             swap=memory is not None
             and (memory.version == 2 or memory.has("memory.memsw.limit_in_bytes")),
             oom_kill_disable=memory is not None and memory.version == 1,
+            swappiness=memory is not None and memory.version == 1,
         )
 
     def close(self) -> None:

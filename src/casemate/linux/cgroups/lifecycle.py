@@ -183,10 +183,24 @@ def _prepare(held: Held, place: Place) -> None:
         return
     wanted = [c for c in WANTED if c in held.hierarchy.controllers]
     if wanted and not set(place.read("cgroup.controllers").split()).issuperset(wanted):
-        parts = place.path.split("/")
-        above = [held.place(".")] + [held.place("/".join(parts[:n])) for n in range(1, len(parts))]
-        for parent in above:
+        for parent in _above(place):
             _enable(parent, wanted)
+
+
+def enable(hierarchies: Hierarchies, path: str, controller: str) -> None:
+    """Have ``controller`` manage the cgroup ``path``, where it is one of version 2.
+
+    Raises FailedPrecondition, OSError.
+    """
+    place = hierarchies.find(controller, path)
+    if place and place.version == 2 and controller not in place.read("cgroup.controllers").split():
+        for above in _above(place):
+            _enable(above, [controller])
+
+
+def _above(place: Place) -> list[Place]:
+    parts = place.path.split("/")
+    return [place._replace(path="/".join(parts[:end]) or ".") for end in range(len(parts))]
 
 
 def _enable(place: Place, wanted: list[str]) -> None:

@@ -17,11 +17,15 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Setting(NamedTuple):
-    """``value`` for the control file ``file``; ``holds`` judges what is read back."""
+    """``value`` for the control file ``file``; ``holds`` judges what is read back.
+
+    One that is not ``lasting`` is a step on the way to the next ones.
+    """
 
     file: str
     value: str
     holds: Callable[[str], bool]
+    lasting: bool = True
 
 
 def same(file: str, value: str) -> Setting:
@@ -72,12 +76,12 @@ def apply(place: Place, settings: Iterable[Setting]) -> None:
 
 def unheld(place: Place, settings: Iterable[Setting]) -> list[str]:
     """Return in words which of ``settings`` are not in force. Raises OSError."""
-    last = {setting.file: setting for setting in settings}
-    held = {file: place.read(file) for file in last}
+    lasting = [setting for setting in settings if setting.lasting]
+    held = {setting.file: place.read(setting.file) for setting in lasting}
     return [
-        f"{file} is {held[file].strip()[:80]!r} instead of {setting.value!r}"
-        for file, setting in last.items()
-        if not setting.holds(held[file])
+        f"{setting.file} is {held[setting.file].strip()[:80]!r} instead of {setting.value!r}"
+        for setting in lasting
+        if not setting.holds(held[setting.file])
     ]
 
 

@@ -19,11 +19,23 @@ class DeviceRule(NamedTuple):
     access: str = "rwm"
 
 
+class Throttle(NamedTuple):
+    """The most that goes to and from one block device in a second; None is not limited."""
+
+    major: int
+    minor: int
+    read_bps: int | None = None
+    write_bps: int | None = None
+    read_iops: int | None = None
+    write_iops: int | None = None
+
+
 class Limits(NamedTuple):
     """What a cgroup enforces; None leaves a value as it is.
 
     ``memory_swap_bytes`` is memory and swap together, ``cpu_shares`` the version 1 scale of
-    2..262144 with 1024 for an equal part, ``cpus`` and ``mems`` are lists like ``0-2,7``.
+    2..262144 with 1024 for an equal part, ``cpus`` and ``mems`` are lists like ``0-2,7``,
+    ``hugepages`` are sizes of a page like ``2MB`` with bytes.
     """
 
     memory_bytes: int | None = None
@@ -37,6 +49,8 @@ class Limits(NamedTuple):
     cpus: str = ""
     mems: str = ""
     pids: int | None = None
+    throttles: tuple[Throttle, ...] = ()
+    hugepages: tuple[tuple[str, int], ...] = ()
     devices: tuple[DeviceRule, ...] = ()
 
 
