@@ -205,8 +205,9 @@ int step_stdio_owner(struct cursor *c, struct scene *s)
 		if (st.st_uid == uid)
 			continue;
 		/* Pipes and terminals of our own only: not the null device that everybody shares. The
-		 * group stays: terminals belong to tty. */
-		if ((S_ISFIFO(st.st_mode) || isatty(fd)) && fchown(fd, uid, -1) < 0)
+		 * group stays: terminals belong to tty. In a user namespace the supervisor has given the
+		 * pipes away, which nobody in it may. */
+		if ((S_ISFIFO(st.st_mode) || isatty(fd)) && st.st_uid != uid && fchown(fd, uid, -1) < 0)
 			return -errno;
 	}
 	return 0;
