@@ -130,6 +130,12 @@ _HEALTH = (
     ),
     Option("health-timeout", "duration", f"Maximum time to allow one check to run {_DURATION}"),
     Option("no-healthcheck", SWITCH, "Disable any container-specified HEALTHCHECK"),
+    Option(
+        "on-unhealthy",
+        "string",
+        "What follows when a health check fails: none, restart, stop",
+        suggest="none restart stop",
+    ),
 )
 _LIMITS = (
     Option("blkio-weight", "uint16", "Block IO weight, between 10 and 1000, or 0 to disable"),

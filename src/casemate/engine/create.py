@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from casemate.engine import (
+    healthcheck,
     logoptions,
     merge,
     mountpoints,
@@ -167,6 +168,7 @@ def _check(engine: Engine, record: Record) -> None:
     publishing.check(config, host)
     namefiles.check(config, host)
     policy.check(host)
+    healthcheck.check(config, host)
     if config.stop_signal:
         signal_number(config.stop_signal)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from casemate.content.store import ContentStore
@@ -18,7 +18,6 @@ from casemate.engine.durability import Durability
 from casemate.engine.events import Events
 from casemate.engine.groups.records import Groups
 from casemate.engine.live import Live
-from casemate.engine.model import HostConfig
 from casemate.engine.networking import Networking
 from casemate.engine.parentpaths import ParentPaths
 from casemate.engine.paths import Paths
@@ -107,6 +106,8 @@ class Engine:
         self.sampling = Sampling()
         self.processors = Processors()
         self.rooms: Rooms  # set by the composition root: it needs a plan, and that an engine
+        #: Does what is to follow when a container is found unhealthy; set by the composition root.
+        self.unhealthy: Callable[[Engine, Record], Coroutine[None, None, None]]
         self.snapshotter_reason = ""
         #: Containers that are being created and not written down yet, by id.
         self.making: dict[str, Record] = {}
@@ -213,12 +214,11 @@ class Engine:
     def busy(self) -> bool:
         """Something goes on that only this process sees to.
 
-        A container that shall vanish or start again when it ends is waited for; the others need
-        no engine.
+        A container that shall vanish or start again when it ends is waited for, and one whose
+        health is checked; the others need no engine.
         """
         return any(live.lock.locked() or live.clients for live in self._live.values()) or any(
-            record.state.status == "restarting"
-            or (record.active and _is_needed_at_the_end(record.fixed.host))
+            record.state.status == "restarting" or (record.active and _needs_an_engine(record))
             for record in self.records.all()
         )
 
@@ -246,8 +246,15 @@ class Engine:
         return os.open(self.paths.container(id_), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _is_needed_at_the_end(host: HostConfig) -> bool:
-    return host.auto_remove or policy.restarts(host.restart_policy) or systems.of(host) is not None
+def _needs_an_engine(record: Record) -> bool:
+    host = record.fixed.host
+    is_checked = record.state.health is not None
+    return (
+        is_checked
+        or host.auto_remove
+        or policy.restarts(host.restart_policy)
+        or systems.of(host) is not None
+    )
 
 
 def _seen(task: asyncio.Task[Any]) -> None:

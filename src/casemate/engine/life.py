@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 
 import msgspec
 
-from casemate.engine import ooms, policy, run, states, systems
+from casemate.engine import health, ooms, policy, run, states, systems
 from casemate.engine.clock import now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
@@ -52,6 +52,8 @@ async def begin(engine: Engine, record: Record, live: Live) -> None:
 async def _go_on(engine: Engine, record: Record, live: Live) -> None:
     try:
         await launch(engine, record, live)
+    except asyncio.CancelledError:
+        raise  # the engine leaves: the next one can start it
     except BaseException:
         if record.fixed.host.auto_remove:
             engine.background(remove_by_itself(engine, record.id))
@@ -63,10 +65,10 @@ async def _go_on(engine: Engine, record: Record, live: Live) -> None:
 
 async def follow(engine: Engine, id_: str, live: Live, shim: Shim) -> None:
     """Wait for the end of the run under ``shim`` and see to everything that follows from it."""
-    memory = ooms.watch(engine, id_, live, shim)
+    watches = (ooms.watch(engine, id_, live, shim), health.watch(engine, id_, live, shim))
     ending = await run.ending(engine, id_, shim)
-    if memory:
-        memory.cancel()
+    for task in filter(None, watches):
+        task.cancel()
     async with live.lock:
         if live.shim is shim:  # else somebody who held the lock has seen to it
             await over(engine, id_, live, ending)

@@ -127,7 +127,7 @@ _TESTS: dict[str, _Test] = {
     "ancestor": _ancestor,
     "exited": _exited,
     "expose": _expose,
-    "health": lambda _e, _r, v: v == "none",
+    "health": lambda _e, r, v: v == (r.state.health.status if r.state.health else "none"),
     "id": lambda _e, r, v: _pattern(v).found_in(r.id),
     "is-task": lambda _e, _r, v: v.lower() in ("false", "0"),
     "label": _label,

@@ -9,7 +9,7 @@ import msgspec
 
 from casemate.engine.model import Config, arguments
 from casemate.errors import InvalidArgument
-from casemate.oci.image import RunConfig
+from casemate.oci.image import Healthcheck, RunConfig
 from casemate.spec import environment
 
 
@@ -34,7 +34,7 @@ def merged(config: Config, image: RunConfig) -> Config:
         labels=_union(image.labels, config.labels),
         volumes=_paths(_union(image.volumes, config.volumes)) or None,
         stop_signal=config.stop_signal or image.stop_signal,
-        healthcheck=config.healthcheck or image.healthcheck,
+        healthcheck=_health(config.healthcheck, image.healthcheck),
         on_build=list(image.on_build) or None,
         shell=config.shell or _list(image.shell or None),
     )
@@ -60,6 +60,14 @@ def _paths(volumes: dict[str, Any]) -> dict[str, Any]:
         if "\0" in path:
             raise InvalidArgument(f"invalid volume {path[:80]!r}: it has a NUL")
     return volumes
+
+
+def _health(asked: Healthcheck | None, image: Healthcheck | None) -> Healthcheck | None:
+    """Return ``asked`` with what it leaves open taken from the image's."""
+    if asked is None or image is None:
+        return asked or image
+    fields = Healthcheck.__struct_fields__
+    return Healthcheck(**{f: getattr(asked, f) or getattr(image, f) for f in fields})
 
 
 def _union(below: Mapping[str, Any], above: Mapping[str, Any] | None) -> dict[str, Any]:

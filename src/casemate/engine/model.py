@@ -205,6 +205,7 @@ class HostConfig(_Struct, frozen=True):
     memory: int = 0
     cgroup_parent: str = ""
     group: str = ""  # ours
+    on_unhealthy: str = ""  # ours
     hugepage_limits: list[HugepageLimit] | None = None  # ours
     blkio_weight: int = 0
     blkio_weight_device: list[dict[str, Any]] | None = None

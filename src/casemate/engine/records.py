@@ -95,6 +95,24 @@ class Fixed(msgspec.Struct, frozen=True):
     group: str = ""
 
 
+class Probe(msgspec.Struct, frozen=True):
+    """One result of a health check: when, the exit code, and the beginning of what it said."""
+
+    began_ns: int
+    ended_ns: int
+    exit_code: int
+    output: str
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What is known of a container's health in the run that was started at ``run_ns``."""
+
+    status: Literal["starting", "healthy", "unhealthy"]
+    run_ns: int
+    failing_streak: int = 0
+    log: tuple[Probe, ...] = ()
+
+
 class State(msgspec.Struct, frozen=True):
     """Where the container is in its life. Times in nanoseconds since the epoch, 0 for never.
 
@@ -119,6 +137,7 @@ class State(msgspec.Struct, frozen=True):
     stopped: bool = False
     backoff_ms: int = 0
     updating: bool = False
+    health: Health | None = None
 
 
 class Record(msgspec.Struct, frozen=True):

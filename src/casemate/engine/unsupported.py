@@ -40,10 +40,6 @@ _HOST: dict[str, tuple[str, _Test]] = {
 }
 
 _CONFIG: dict[str, tuple[str, _Test]] = {
-    "healthcheck": (
-        "a health check (--health-cmd)",
-        lambda v: v is not None and v.test not in ((), ("NONE",)),
-    ),
     "mac_address": ("--mac-address", _set),
 }
 

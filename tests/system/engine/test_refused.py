@@ -49,7 +49,14 @@ EXECUTED = {
         "PidMode",
         "UTSMode",
     ),
-    *("UsernsMode", "Group", "HugepageLimits", "OomKillDisable", "BlkioDeviceReadBps"),
+    *(
+        "UsernsMode",
+        "OnUnhealthy",
+        "Group",
+        "HugepageLimits",
+        "OomKillDisable",
+        "BlkioDeviceReadBps",
+    ),
     *("BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps"),
 }
 
@@ -89,7 +96,6 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
         ({"HostConfig": {"RestartPolicy": {"Nam": "always"}}}, "Nam is not"),
         ({"HostConfig": {"Mounts": [{"BindOptions": {"Recursive": 1}}]}}, "Recursive is not"),
         ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIP": "::1"}]}}}, "HostIP is not"),
-        ({"Healthcheck": {"Test": ["CMD", "true"]}}, "a health check"),
         ({"MacAddress": "02:00:00:00:00:01"}, "--mac-address"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver syslog"),
         ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),

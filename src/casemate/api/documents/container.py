@@ -13,7 +13,7 @@ from casemate.api.documents import endpoint, wording
 from casemate.engine import sharing
 from casemate.engine.clock import ZERO, rfc3339
 from casemate.engine.engine import Engine
-from casemate.engine.records import MountPoint, Port, Record
+from casemate.engine.records import Health, MountPoint, Port, Record
 from casemate.errors import NotFound
 
 
@@ -55,7 +55,7 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
 
 def _state(engine: Engine, record: Record) -> dict[str, Any]:
     state = record.state
-    return {
+    document = {
         "Status": engine.status(record),
         "Running": record.up,
         "Paused": state.status == "paused",
@@ -67,6 +67,23 @@ def _state(engine: Engine, record: Record) -> dict[str, Any]:
         "Error": state.error,
         "StartedAt": rfc3339(state.started_ns),
         "FinishedAt": rfc3339(state.finished_ns) if state.finished_ns else ZERO,
+    }
+    return {**document, "Health": _health(state.health)} if state.health else document
+
+
+def _health(health: Health) -> dict[str, Any]:
+    return {
+        "Status": health.status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": rfc3339(found.began_ns),
+                "End": rfc3339(found.ended_ns),
+                "ExitCode": found.exit_code,
+                "Output": found.output,
+            }
+            for found in health.log
+        ],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from casemate.engine.clock import now_ns
-from casemate.engine.records import Record, Status
+from casemate.engine.records import Health, Record, Status
 
 _STATUS_WORDS = {"created": "Created", "dead": "Dead", "removing": "Removal In Progress"}
 
@@ -16,11 +16,17 @@ def status(record: Record, status: Status) -> str:
     if status in _STATUS_WORDS:
         return _STATUS_WORDS[status]
     if record.active:
-        paused = " (Paused)" if status == "paused" else ""
-        return f"Up {duration((now_ns() - state.started_ns) / 1e9)}{paused}"
+        more = " (Paused)" if status == "paused" else _health(state.health)
+        return f"Up {duration((now_ns() - state.started_ns) / 1e9)}{more}"
     ago = duration(time.time() - state.finished_ns / 1e9)
     verb = "Restarting" if status == "restarting" else "Exited"
     return f"{verb} ({state.exit_code}) {ago} ago"
+
+
+def _health(health: Health | None) -> str:
+    if health is None:
+        return ""
+    return f" ({'health: starting' if health.status == 'starting' else health.status})"
 
 
 def duration(seconds: float) -> str:

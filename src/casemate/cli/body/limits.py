@@ -46,6 +46,8 @@ def _own(arguments: Arguments) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if arguments.given("group"):
         found["Group"] = arguments.text("group")
+    if arguments.given("on-unhealthy"):
+        found["OnUnhealthy"] = arguments.text("on-unhealthy")
     if arguments.given("hugepage-limit"):
         found["HugepageLimits"] = [
             _hugepages(arguments, t) for t in arguments.items("hugepage-limit")
