@@ -200,10 +200,6 @@ int step_stdio_owner(struct cursor *c, struct scene *s)
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fstat(fd, &st) < 0)
 			return -errno;
-		/* Those of a user namespace got their owner when they were made: here nobody could give
-		 * it to them, for the group is not known here. */
-		if (st.st_uid == uid)
-			continue;
 		/* Pipes and terminals of our own only: not the null device that everybody shares. The
 		 * group stays: terminals belong to tty. In a user namespace the supervisor has given the
 		 * pipes away, which nobody in it may. */
