@@ -18,6 +18,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._servers: list[asyncio.Server] = []
         self._hang_ups = HangUps()
+        self._closed = False
         #: When the last connection was opened or closed, by the event loop's clock.
         self.last_change = 0.0
 
@@ -46,7 +47,8 @@ class Server:
         return any(not c.idle for c in self._connections)
 
     def close(self) -> None:
-        """Stop listening and break off what is left."""
+        """Stop listening and break off what is left, also what was accepted and not begun with."""
+        self._closed = True
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
@@ -58,7 +60,9 @@ class Server:
 
     def _watch(self, connection: Connection, opened: bool) -> None:
         self.last_change = asyncio.get_running_loop().time()
-        if opened:
+        if opened and self._closed:
+            connection.end()
+        elif opened:
             self._connections.add(connection)
         else:
             self._connections.discard(connection)

@@ -402,3 +402,25 @@ def test_the_socket_appears_with_its_mode(tmp_path: Path) -> None:
         await writer.wait_closed()
 
     run(work())
+
+
+def test_who_is_accepted_while_the_server_closes_is_not_served() -> None:
+    async def work() -> None:
+        asked: list[Request] = []
+
+        async def note(request: Request) -> Response:
+            asked.append(request)
+            return await ok(request)
+
+        server = Server(note)
+        ours, theirs = socket.socketpair()
+        ours.sendall(GET % 1)
+        server.close()
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(server._connection, theirs)
+        with ours, contextlib.suppress(ConnectionResetError):  # what was sent is unread
+            ours.setblocking(False)
+            assert await loop.sock_recv(ours, 1000) == b""
+        assert not asked
+
+    run(work())
