@@ -215,8 +215,8 @@ def _sysctls(host: HostConfig, shared: Sharing) -> Iterable[tuple[str, str]]:
         kind = next((k for k, names in _SYSCTLS.items() if name.startswith(names)), "")
         if kind not in shared.own or "/" in name or ".." in name or name.endswith("."):
             raise InvalidArgument(f"sysctl {name[:80]!r} is not allowed: it is not in a namespace")
-        if not value.isprintable():
-            raise InvalidArgument(f"sysctl {name[:80]!r}: {value[:80]!r} is more than a line")
+        if not value.isprintable() or not value.strip():
+            raise InvalidArgument(f"sysctl {name[:80]!r}: {value[:80]!r} is not a line of text")
         yield name, value
 
 

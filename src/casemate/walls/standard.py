@@ -28,8 +28,14 @@ CGROUP = Mount("/sys/fs/cgroup", "cgroup", "cgroup", ("nosuid", "noexec", "nodev
 CGROUP_OWN = Mount("/sys/fs/cgroup", "cgroup2", "cgroup", ("nosuid", "noexec", "nodev"))
 # POSIX message queues of the IPC namespace.
 MQUEUE = Mount("/dev/mqueue", "mqueue", "mqueue", ("nosuid", "noexec", "nodev"))
-# POSIX shared memory; 64 MiB unless asked otherwise, counted as the container's memory.
-SHM = Mount("/dev/shm", "tmpfs", "shm", ("nosuid", "noexec", "nodev", "mode=1777", "size=65536k"))
+# POSIX shared memory; so much unless asked otherwise, counted as the container's memory.
+SHM_BYTES = 64 << 20
+SHM = Mount(
+    "/dev/shm",
+    "tmpfs",
+    "shm",
+    ("nosuid", "noexec", "nodev", "mode=1777", f"size={SHM_BYTES >> 10}k"),
+)
 
 ALL = (PROC, DEV, PTS, SYS, CGROUP, MQUEUE, SHM)
 

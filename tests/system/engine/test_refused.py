@@ -142,6 +142,26 @@ def test_inspect_gives_back_what_was_asked(engine: RunningEngine) -> None:
     assert {name: found[name] for name in asked} == asked
 
 
+def test_inspect_tells_what_is_in_force_where_nothing_was_asked(engine: RunningEngine) -> None:
+    def told(**host: Any) -> dict[str, Any]:
+        found: dict[str, dict[str, Any]] = engine.inspect(engine.create("busybox", "true", **host))
+        return found["HostConfig"]
+
+    usual = told()
+    assert (usual["IpcMode"], usual["CgroupnsMode"]) == ("private", "private")
+    assert (usual["Runtime"], usual["ShmSize"], usual["ReadonlyRootfs"]) == (
+        "casemate",
+        64 << 20,
+        False,
+    )
+    assert "/proc/kcore" in usual["MaskedPaths"] and "/proc/sys" in usual["ReadonlyPaths"]
+    assert told(Privileged=True)["MaskedPaths"] is None
+    assert told(MaskedPaths=[])["MaskedPaths"] == []
+    assert told(Isolation="process")["IpcMode"] == "host"
+    assert told(Isolation="sandbox")["ReadonlyRootfs"]
+    assert not told(Isolation="sandbox", SecurityOpt=["read-only=false"])["ReadonlyRootfs"]
+
+
 @pytest.mark.parametrize("field", Config.__struct_encode_fields__)
 def test_members_of_config_of_a_wrong_type_are_an_error(engine: RunningEngine, field: str) -> None:
     with pytest.raises((InvalidArgument, Unsupported)):
