@@ -10,17 +10,18 @@ from typing import Any
 import msgspec
 
 from casemate.api.documents import endpoint, wording
-from casemate.engine import sharing, translate
+from casemate.engine import inforce, sharing
 from casemate.engine.clock import ZERO, rfc3339
 from casemate.engine.engine import Engine
 from casemate.engine.records import Health, MountPoint, Port, Record
 from casemate.errors import NotFound
-from casemate.walls.standard import SHM_BYTES
 
 
 def whole(engine: Engine, record: Record) -> dict[str, Any]:
     """Return everything about the container."""
     directory = engine.paths.container(record.id)
+    config, host = record.fixed.config, record.fixed.host
+    in_force = inforce.host_config(host, config, engine.machine)
     document: dict[str, Any] = {
         "Id": record.id,
         "Created": rfc3339(record.created_ns),
@@ -40,7 +41,7 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": _exec_ids(engine, record),
-        "HostConfig": _host_config(engine, record),
+        "HostConfig": msgspec.to_builtins(in_force),
         "GraphDriver": {"Name": engine.snapshots.name, "Data": None},
         "Mounts": [_mount(point) for point in record.fixed.mounts],
         "Config": _config(record),
@@ -48,29 +49,6 @@ def whole(engine: Engine, record: Record) -> dict[str, Any]:
         "Cgroup": record.state.cgroup,
     }
     return document
-
-
-def _host_config(engine: Engine, record: Record) -> dict[str, Any]:
-    """Return what was asked, and where nothing was, what is in force."""
-    asked = record.fixed.host
-    shared = sharing.of(asked, record.fixed.config)
-    profile = translate.profile_of(asked, engine.machine)
-    host: dict[str, Any] = msgspec.to_builtins(asked)
-    host["NetworkMode"] = shared.network
-    host["IpcMode"] = shared.ipc
-    host["CgroupnsMode"] = shared.cgroup
-    host["LogConfig"]["Type"] = host["LogConfig"]["Type"] or "json-file"
-    host["RestartPolicy"]["Name"] = host["RestartPolicy"]["Name"] or "no"
-    host["Runtime"] = host["Runtime"] or "casemate"
-    host["ShmSize"] = host["ShmSize"] or SHM_BYTES
-    host["ReadonlyRootfs"] = translate.readonly_root(asked, engine.machine)
-    for name, usual in (
-        ("MaskedPaths", profile.masked_paths),
-        ("ReadonlyPaths", profile.readonly_paths),
-    ):
-        if host[name] is None:
-            host[name] = list(usual) or None
-    return host
 
 
 def _state(engine: Engine, record: Record) -> dict[str, Any]:
