@@ -84,6 +84,13 @@ class ThrottleDevice(_Struct, frozen=True):
     rate: int = 0
 
 
+class WeightDevice(_Struct, frozen=True):
+    """Which part of a busy block device, from 10 to 1000."""
+
+    path: str = ""
+    weight: int = 0
+
+
 class HugepageLimit(_Struct, frozen=True):
     """How many bytes of huge pages of one size. Source: runtime-spec v1.2 config-linux.md."""
 
@@ -208,7 +215,7 @@ class HostConfig(_Struct, frozen=True):
     on_unhealthy: str = ""  # ours
     hugepage_limits: list[HugepageLimit] | None = None  # ours
     blkio_weight: int = 0
-    blkio_weight_device: list[dict[str, Any]] | None = None
+    blkio_weight_device: list[WeightDevice] | None = None
     blkio_device_read_bps: list[ThrottleDevice] | None = None
     blkio_device_write_bps: list[ThrottleDevice] | None = None
     blkio_device_read_iops: list[ThrottleDevice] | None = msgspec.field(

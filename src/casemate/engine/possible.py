@@ -9,7 +9,7 @@ import os
 
 from casemate.engine.model import HostConfig
 from casemate.errors import InvalidArgument, Unsupported
-from casemate.linux.cgroups import cpuset, hugepages
+from casemate.linux.cgroups import cpuset, hugepages, ioweight
 from casemate.linux.cgroups.hierarchies import Hierarchies
 
 _BILLION = 1_000_000_000
@@ -22,6 +22,12 @@ def check(host: HostConfig, hierarchies: Hierarchies) -> None:
         _check_sets(host, hierarchies)
     if host.oom_kill_disable or host.memory_swappiness not in (None, -1):
         _check_memory(host, hierarchies)
+    if (host.blkio_weight or host.blkio_weight_device) and not ioweight.is_known():
+        raise Unsupported(
+            "--blkio-weight is not supported here: no block device has the scheduler bfq, and to"
+            " the others a weight means nothing",
+            hint="echo bfq > /sys/block/NAME/queue/scheduler, where the kernel has it",
+        )
     if host.hugepage_limits:
         _check_hugepages(host, hierarchies)
 

@@ -22,8 +22,6 @@ def _not_in(*allowed: str) -> _Test:
 
 # Field → (what people call it, when its value asks for something that is not there).
 _HOST: dict[str, tuple[str, _Test]] = {
-    "blkio_weight": ("--blkio-weight", _set),
-    "blkio_weight_device": ("--blkio-weight-device", _set),
     "cgroup": ("the Cgroup field", _set),
     "cpu_count": ("--cpu-count (Windows)", _set),
     "cpu_percent": ("--cpu-percent (Windows)", _set),

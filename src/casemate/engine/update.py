@@ -28,7 +28,7 @@ _LOG = logging.getLogger("casemate.update")
 #: What can be changed; anything else that is asked is refused.
 _LIMITS = (
     *("cpu_period", "cpu_quota", "cpu_shares", "cpuset_cpus", "cpuset_mems", "memory"),
-    *("memory_reservation", "memory_swap", "nano_cpus", "pids_limit"),
+    *("memory_reservation", "memory_swap", "nano_cpus", "pids_limit", "blkio_weight"),
 )
 _EXCLUDING = (
     ("nano_cpus", "cpu_period", "Nano CPUs", "CPU Period"),

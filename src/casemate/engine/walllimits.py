@@ -35,6 +35,8 @@ def rows(wanted: Settings, found: Limits) -> Iterator[Wall]:
     origin = "options --device-read-bps …" if given else DEFAULT
     kernel, setting = _throttles(found.throttles), _throttles(limits.throttles)
     yield Wall("block devices", setting, origin, kernel, limits.throttles == found.throttles)
+    if limits.io_weight or limits.io_weights:
+        yield _weights(limits, found)
     origin = "option --hugepage-limit" if limits.hugepages else DEFAULT
     kernel, setting = _pages(found.hugepages), _pages(limits.hugepages)
     yield Wall(
@@ -140,6 +142,18 @@ def _throttles(throttles: Iterable[Throttle]) -> str:
         device = f"{rates.pop('major')}:{rates.pop('minor')}"
         parts.append(" ".join((device, *(f"{kind}={rate}" for kind, rate in rates.items()))))
     return ", ".join(parts) or "no limit"
+
+
+def _weights(limits: Limits, found: Limits) -> Wall:
+    """Return the weights, which are shown only if some are asked for: few devices know any."""
+
+    def text(held: Limits) -> str:
+        parts = [f"{major}:{minor}={weight}" for major, minor, weight in held.io_weights]
+        return ", ".join([str(held.io_weight)] * bool(held.io_weight) + parts)
+
+    same = limits.io_weight in (None, found.io_weight)
+    holds = same and set(limits.io_weights) <= set(found.io_weights)
+    return Wall("weight of block devices", text(limits), _by("--blkio-weight"), text(found), holds)
 
 
 def _pages(limits: Iterable[tuple[str, int]]) -> str:

@@ -158,6 +158,14 @@ class ThrottleDevice(_Struct, frozen=True):
     rate: int
 
 
+class WeightDevice(_Struct, frozen=True):
+    """Which part of one busy block device, from 10 to 1000."""
+
+    major: int
+    minor: int
+    weight: int
+
+
 class BlockIo(
     _Struct,
     frozen=True,
@@ -166,14 +174,17 @@ class BlockIo(
         "write_bps": "throttleWriteBpsDevice",
         "read_iops": "throttleReadIOPSDevice",
         "write_iops": "throttleWriteIOPSDevice",
+        "weight_device": "weightDevice",
     },
 ):
-    """Limits of block devices."""
+    """Limits and weights of block devices."""
 
     read_bps: tuple[ThrottleDevice, ...] = ()
     write_bps: tuple[ThrottleDevice, ...] = ()
     read_iops: tuple[ThrottleDevice, ...] = ()
     write_iops: tuple[ThrottleDevice, ...] = ()
+    weight: int | None = None
+    weight_device: tuple[WeightDevice, ...] = ()
 
 
 class HugepageLimit(_Struct, frozen=True):

@@ -14,6 +14,7 @@ def limits(resources: Resources) -> Limits:
     """
     memory = resources.memory or Memory()
     cpu = resources.cpu or Cpu()
+    io = resources.block_io or BlockIo()
     return Limits(
         memory_bytes=memory.limit,
         memory_low_bytes=memory.reservation,
@@ -26,7 +27,9 @@ def limits(resources: Resources) -> Limits:
         cpus=cpu.cpus,
         mems=cpu.mems,
         pids=(resources.pids.limit or -1) if resources.pids else None,
-        throttles=_throttles(resources.block_io) if resources.block_io else (),
+        throttles=_throttles(io),
+        io_weight=io.weight,
+        io_weights=tuple((d.major, d.minor, d.weight) for d in io.weight_device),
         hugepages=tuple((limit.page_size, limit.limit) for limit in resources.hugepage_limits),
         devices=tuple(
             DeviceRule(rule.allow, rule.type, rule.major, rule.minor, rule.access)
@@ -39,7 +42,7 @@ def _throttles(io: BlockIo) -> tuple[Throttle, ...]:
     """Return one throttle for each device; a rate of 0 is no limit."""
     return throttle.merged(
         Throttle(device.major, device.minor)._replace(**{kind: device.rate})
-        for kind in BlockIo.__struct_fields__
+        for kind in ("read_bps", "write_bps", "read_iops", "write_iops")
         for device in getattr(io, kind)
         if device.rate
     )

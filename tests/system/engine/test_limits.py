@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from casemate.errors import InvalidArgument, PermissionDenied, Unsupported
-from casemate.linux.cgroups import hugepages
+from casemate.linux.cgroups import hugepages, ioweight
 from support.engine import RunningEngine, eventually
 from support.groups import MIB, SLEEP, kernels
 
@@ -52,6 +54,74 @@ def huge() -> Iterator[None]:
         file.flush()
         yield
         file.write(before)
+
+
+@pytest.fixture
+def weighing(disk: Path) -> Iterator[str]:
+    """A block device whose scheduler knows weights."""
+    with open(disk / "disk", "wb") as file:
+        file.write(os.urandom(MIB) * 64)
+    made = subprocess.run(
+        ["losetup", "-f", "--show", "--direct-io=on", f"{disk}/disk"],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"no loop device: {made.stderr.strip()}")
+    device = made.stdout.strip()
+    scheduler = Path(f"/sys/block/{os.path.basename(device)}/queue/scheduler")
+    before = scheduler.read_text().partition("[")[2].partition("]")[0]
+    try:
+        if "bfq" not in scheduler.read_text():
+            pytest.skip("this kernel has no scheduler that knows weights")
+        scheduler.write_text("bfq")
+        yield device
+    finally:
+        scheduler.write_text(before)
+        subprocess.run(["losetup", "-d", device], check=True)
+
+
+def test_weights_divide_a_busy_device(engine: RunningEngine, weighing: str) -> None:
+    script = "while :; do dd if=/dev/d of=/dev/null bs=64k iflag=direct 2>/dev/null; done"
+    device = [{"PathOnHost": weighing, "PathInContainer": "/dev/d", "CgroupPermissions": "r"}]
+    ids = [
+        engine.run_container("busybox", "sh", "-c", script, BlkioWeight=weight, Devices=device)
+        for weight in (1000, 50)
+    ]
+    assert walls(engine, ids[0])["weight of block devices"]["Kernel"] == "1000"
+    assert engine.inspect(ids[0])["HostConfig"]["BlkioWeight"] == 1000
+    before = [read_bytes(engine, id_) for id_ in ids]
+    time.sleep(1)
+    heavy, light = (read_bytes(engine, id_) - b for id_, b in zip(ids, before, strict=True))
+    assert heavy > 1.3 * light
+    engine.client.post(f"/containers/{ids[1]}/update", {"BlkioWeight": 500})
+    assert walls(engine, ids[1])["weight of block devices"]["Kernel"] == "500"
+
+
+def read_bytes(engine: RunningEngine, id_: str) -> int:
+    """Return how much a container has read from block devices."""
+    with kernels(engine.inspect(id_)["Cgroup"]) as cgroup:
+        return sum(io.read_bytes for io in cgroup.usage().io or ())
+
+
+def test_a_weight_of_one_device(engine: RunningEngine, weighing: str) -> None:
+    asked = [{"Path": weighing, "Weight": 300}]
+    id_ = engine.run_container(*SLEEP, BlkioWeightDevice=asked)
+    wall = walls(engine, id_)["weight of block devices"]
+    assert wall["Setting"].endswith("=300") and wall["Setting"] in wall["Kernel"]
+    assert engine.inspect(id_)["HostConfig"]["BlkioWeightDevice"] == asked
+    for weight in (9, 1001):
+        with pytest.raises(InvalidArgument, match="Range of blkio weight is from 10 to 1000"):
+            engine.create("busybox", "true", BlkioWeight=weight)
+
+
+def test_a_weight_that_means_nothing_is_refused(engine: RunningEngine) -> None:
+    if ioweight.is_known():
+        pytest.skip("a block device here knows weights")
+    for asked in ({"BlkioWeight": 300}, {"BlkioWeightDevice": [{"Path": "/dev/x", "Weight": 1}]}):
+        with pytest.raises((Unsupported, InvalidArgument)):
+            engine.create("busybox", "true", **asked)
+    with pytest.raises(Unsupported, match="no block device has the scheduler bfq"):
+        engine.create("busybox", "true", BlkioWeight=300)
 
 
 @pytest.mark.parametrize(

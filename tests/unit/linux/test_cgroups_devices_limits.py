@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from casemate.errors import InvalidArgument, Unsupported
-from casemate.linux.cgroups import cpuset, hugepages, setting, throttle
+from casemate.linux.cgroups import cpuset, hugepages, ioweight, setting, throttle
 from casemate.linux.cgroups.values import Limits, Throttle
 from unit.linux.fakekernel import NO_LIMIT_V1, FakePlace
 
@@ -79,6 +79,33 @@ def test_of_several_rates_the_last_one_counts() -> None:
         (Throttle(8, 0, read_bps=1), Throttle(8, 0, write_bps=2), Throttle(8, 0, read_bps=3))
     )
     assert found == (Throttle(8, 0, read_bps=3, write_bps=2),)
+
+
+def test_weights_are_read_as_they_were_written() -> None:
+    v1 = FakePlace(1, cgroup__procs="", blkio__bfq__weight="100", blkio__bfq__weight_device="")
+    v2 = FakePlace(2, cgroup__procs="", io__bfq__weight="default 100")
+    v2.keep["io.bfq.weight"] = lambda text: "\n".join(
+        (text, "default 500") if ":" in text else (f"default {text}",)
+    )
+    for place in (v1, v2):
+        wanted = Limits(io_weight=500, io_weights=((8, 0, 300),))
+        setting.apply(place, ioweight.settings(place, wanted))
+        assert ioweight.limits(place) == wanted
+    with pytest.raises(Unsupported, match=r"the kernel has no blkio\.bfq\.weight"):
+        ioweight.settings(FakePlace(1), Limits(io_weight=500))
+    with pytest.raises(InvalidArgument, match="invalid weight 9"):
+        ioweight.settings(v1, Limits(io_weight=9))
+
+
+def test_a_scheduler_that_knows_weights_is_found(tmp_path: Path) -> None:
+    for name, text in (("a", "[none] bfq"), ("b", "none [mq-deadline] bfq")):
+        (tmp_path / f"block/{name}/queue").mkdir(parents=True)
+        (tmp_path / f"block/{name}/queue/scheduler").write_text(text)
+    (tmp_path / "block/c").mkdir()
+    assert not ioweight.is_known(str(tmp_path))
+    (tmp_path / "block/a/queue/scheduler").write_text("none [bfq]")
+    assert ioweight.is_known(str(tmp_path))
+    assert not ioweight.is_known(str(tmp_path / "nix"))
 
 
 def test_sizes_of_huge_pages_have_the_kernels_names(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from casemate.linux.cgroups import (
     delegation,
     devices,
     hugepages,
+    ioweight,
     lifecycle,
     memory,
     oom,
@@ -56,6 +57,7 @@ _PARTS = (
     _Part(("cpuset",), ("cpus", "mems"), cpuset.settings, cpuset.limits),
     _Part(("pids",), ("pids",), tasks.settings, tasks.limits),
     _Part(("blkio", "io"), ("throttles",), throttle.settings, throttle.limits),
+    _Part(("blkio", "io"), ("io_weight", "io_weights"), ioweight.settings, ioweight.limits),
     _Part(("hugetlb",), ("hugepages",), hugepages.settings, hugepages.limits),
 )
 _NOTHING = Limits()

@@ -35,7 +35,8 @@ class Limits(NamedTuple):
 
     ``memory_swap_bytes`` is memory and swap together, ``cpu_shares`` the version 1 scale of
     2..262144 with 1024 for an equal part, ``cpus`` and ``mems`` are lists like ``0-2,7``,
-    ``hugepages`` are sizes of a page like ``2MB`` with bytes.
+    ``hugepages`` are sizes of a page like ``2MB`` with bytes, ``io_weights`` are major and minor
+    numbers of a device with a weight of 10..1000.
     """
 
     memory_bytes: int | None = None
@@ -50,6 +51,8 @@ class Limits(NamedTuple):
     mems: str = ""
     pids: int | None = None
     throttles: tuple[Throttle, ...] = ()
+    io_weight: int | None = None
+    io_weights: tuple[tuple[int, int, int], ...] = ()
     hugepages: tuple[tuple[str, int], ...] = ()
     devices: tuple[DeviceRule, ...] = ()
 
