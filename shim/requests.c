@@ -290,7 +290,7 @@ int perform(struct engine *e, struct message *m, const char *payload, size_t siz
 	case REQ_RELAY:
 		return relay_start(m->id, payload, size, fds, nfds);
 	case REQ_UNRELAY:
-		return relay_stop(m->id, false);
+		return relay_stop(m->id, m->id == 0);
 	case REQ_NETLINK:
 		return open_network(e, m->id);
 	case REQ_NURSERY:

@@ -184,7 +184,7 @@ def sysctls(*endpoints: Endpoint) -> dict[str, str]:
     """Return the settings for a room with these endpoints."""
     from casemate.network import inside
 
-    return inside.sysctls(endpoints)
+    return inside.sysctls(ipv6=any(endpoint.ipv6 for endpoint in endpoints))
 
 
 OUTSIDE4, HOST4 = "192.0.2.2", "192.0.2.1"

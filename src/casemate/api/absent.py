@@ -1,6 +1,6 @@
 """What this engine has none of: lists of it are empty, and there is nothing to prune.
 
-Source: Docker Engine API v1.47, NetworkPrune, BuildPrune.
+Source: Docker Engine API v1.47, BuildPrune.
 """
 
 from __future__ import annotations
@@ -20,8 +20,4 @@ def _always(document: Mapping[str, Any]) -> Action:
     return answer
 
 
-ROUTES = (
-    # Those that are there are the default ones, which are never pruned.
-    Route("POST", "/networks/prune", _always({"NetworksDeleted": []})),
-    Route("POST", "/build/prune", _always({"CachesDeleted": [], "SpaceReclaimed": 0})),
-)
+ROUTES = (Route("POST", "/build/prune", _always({"CachesDeleted": [], "SpaceReclaimed": 0})),)

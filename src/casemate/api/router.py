@@ -29,7 +29,7 @@ class Call(NamedTuple):
 
 #: Parts of Docker's API that are not here yet.
 _LATER = re.compile(
-    "/(build|configs|distribution|grpc|images/search|networks|nodes|plugins|secrets|services"
+    "/(build|configs|distribution|grpc|images/search|nodes|plugins|secrets|services"
     "|session|swarm|tasks)(/|$)"
 )
 

@@ -13,6 +13,7 @@ from casemate.api.answers import body, filters, reply
 from casemate.api.documents import diskusage
 from casemate.api.documents import system as documents
 from casemate.api.router import OLDEST, VERSION, Call, Route
+from casemate.engine import labels
 from casemate.engine.clock import now_ns
 from casemate.engine.events import Event
 from casemate.engine.filters import refuse_unknown
@@ -119,19 +120,13 @@ def _matches(event: Event, wanted: dict[str, list[str]]) -> bool:
         "image": (event.attributes.get("image", ""), event.id),
         "scope": ("local",),
     }
-    labels = wanted.get("label", [])
-    if not all(_has_label(event, label) for label in labels):
+    if not all(labels.has(event.attributes, text) for text in wanted.get("label", ())):
         return False
     return all(
         not chosen or any(value in values.get(name, ()) for value in chosen)
         for name, chosen in wanted.items()
         if name != "label"
     )
-
-
-def _has_label(event: Event, text: str) -> bool:
-    name, separator, value = text.partition("=")
-    return name in event.attributes and (not separator or event.attributes[name] == value)
 
 
 ROUTES = (

@@ -80,7 +80,8 @@ def runtime_spec(
     )
     options = translate.options(record, identity, engine.machine, surroundings=surroundings)
     if "network" in options.namespaces:
-        early = tuple(networking.early_sysctls().items())
+        ipv6 = engine.networking.speaks_ipv6(record)
+        early = tuple(networking.early_sysctls(ipv6=ipv6).items())
         options = options._replace(sysctls=(*early, *options.sysctls))
     spec = make(options, profile)
     annotations = record.fixed.host.annotations

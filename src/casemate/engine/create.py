@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from casemate.engine import (
+    attachments,
     healthcheck,
     logoptions,
     merge,
@@ -82,7 +83,7 @@ def describe(
 ) -> Record:
     """Return the record that ``request`` would become, without making anything."""
     config, host = config_of(request), request.host_config
-    unsupported.refuse(config, host, request.networking_config)
+    unsupported.refuse(config, host)
     sharing.check(host, config)
     systems.check(host, config)
     image = _image(engine, config, platform)
@@ -102,6 +103,7 @@ def describe(
             platform=image.config.os,
             first_id=_first_id(engine, host, config),
             group=parents.group_of(engine, host),
+            attachments=attachments.wanted(config, host, request.networking_config),
         ),
         state=State(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from casemate.engine import labels
 from casemate.engine.engine import Engine
 from casemate.engine.filters import refuse_unknown
 from casemate.engine.times import time_of
@@ -32,8 +33,7 @@ def matcher(engine: Engine, filters: Mapping[str, list[str]]) -> Matches:
             all(created < at for at in before)
             and all(created > at for at in since)
             and all((not image.tags) == wanted for wanted in dangling)
-            and all(_has_label(image, text) for text in filters.get("label", ()))
-            and not any(_has_label(image, text) for text in filters.get("label!", ()))
+            and labels.match(image.config.config.labels, filters)
             and _is_referenced(image, patterns)
         )
 
@@ -54,12 +54,6 @@ def _boolean(text: str) -> bool:
     if text.lower() in ("false", "0"):
         return False
     raise InvalidArgument(f"invalid filter 'dangling={text[:40]}'")
-
-
-def _has_label(image: Image, text: str) -> bool:
-    labels = image.config.config.labels
-    name, separator, value = text.partition("=")
-    return name in labels and (not separator or labels[name] == value)
 
 
 def _is_referenced(image: Image, patterns: list[re.Pattern[str]]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from casemate.engine import mountpoints, namefiles, parents, peers, volumes
 from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
@@ -17,6 +17,7 @@ from casemate.engine.records import Record
 from casemate.engine.rooms import Room, discard
 from casemate.errors import from_os
 from casemate.network.binding import Ours
+from casemate.network.model import Endpoint
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
 from casemate.walls.resources import limits
@@ -53,7 +54,7 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         undo.callback(joined.close)
         left = undo.enter_context(contextlib.ExitStack())
         left.callback(engine.networking.leave, record)
-        _write_files(engine, record, joined)
+        write_files(engine, record, joined.endpoints)
         try:
             await _in_room(engine, record, live, bundle, joined)
         except StepFailed as failure:
@@ -93,8 +94,8 @@ async def _enter(
     room.cgroup.apply(limits(bundle.spec.linux.resources))
     # Written down first: after a crash this is how what was made is found again.
     engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
-    if joined.endpoint:
-        engine.networking.attach(joined.endpoint, shim.room_pid, shim.take_network())
+    if joined.endpoints:
+        engine.networking.attach(joined.endpoints, shim.room_pid, shim.take_network())
     live.shim = shim
     live.next_exit()
     async with _relayed(shim, live.next_number(), joined):
@@ -166,9 +167,10 @@ def _failed(engine: Engine, record: Record, error: BaseException) -> None:
     )
 
 
-def _write_files(engine: Engine, record: Record, joined: Joined) -> None:
+def write_files(engine: Engine, record: Record, endpoints: Sequence[Endpoint]) -> None:
+    """Write the files by which the container knows names. Raises Error."""
     directory = engine.paths.container(record.id)
-    contents = namefiles.contents(record, joined.endpoint, peers.hostname(engine, record))
+    contents = namefiles.contents(record, endpoints, peers.hostname(engine, record))
     wanted = file_names(record)
     try:
         for name, text in contents.items():

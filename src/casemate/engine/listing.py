@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 
-from casemate.engine import sharing
+from casemate.engine import labels, sharing
 from casemate.engine.engine import Engine
 from casemate.engine.filters import refuse_unknown
 from casemate.engine.pattern import Pattern
@@ -77,9 +77,7 @@ def _matches(engine: Engine, record: Record, filters: Filters) -> bool:
 
 
 def _label(_: Engine, record: Record, value: str) -> bool:
-    name, separator, wanted = value.partition("=")
-    labels = record.fixed.config.labels or {}
-    return name in labels and (not separator or labels[name] == wanted)
+    return labels.has(record.fixed.config.labels, value)
 
 
 def _ancestor(engine: Engine, record: Record, value: str) -> bool:

@@ -247,10 +247,90 @@ class HostConfig(_Struct, frozen=True):
     io_maximum_bandwidth: int = msgspec.field(default=0, name="IOMaximumBandwidth")
 
 
+class EndpointAddresses(_Struct, frozen=True):
+    """The addresses that somebody chose for a container on a network."""
+
+    ipv4_address: str = msgspec.field(default="", name="IPv4Address")
+    ipv6_address: str = msgspec.field(default="", name="IPv6Address")
+    link_local_ips: list[str] | None = msgspec.field(default=None, name="LinkLocalIPs")
+
+
+class EndpointSettings(_Struct, frozen=True):
+    """How to join a network. What is below ``mac_address`` is told to clients, never asked for,
+    and sent back by some of them; ``gw_priority`` decides nothing: the first network leads out.
+    """
+
+    ipam_config: EndpointAddresses | None = msgspec.field(default=None, name="IPAMConfig")
+    links: list[str] | None = None
+    aliases: list[str] | None = None
+    driver_opts: dict[str, str] | None = None
+    mac_address: str = ""
+    network_id: str = msgspec.field(default="", name="NetworkID")
+    endpoint_id: str = msgspec.field(default="", name="EndpointID")
+    gateway: str = ""
+    ip_address: str = msgspec.field(default="", name="IPAddress")
+    ip_prefix_len: int = msgspec.field(default=0, name="IPPrefixLen")
+    ipv6_gateway: str = msgspec.field(default="", name="IPv6Gateway")
+    global_ipv6_address: str = msgspec.field(default="", name="GlobalIPv6Address")
+    global_ipv6_prefix_len: int = msgspec.field(default=0, name="GlobalIPv6PrefixLen")
+    dns_names: list[str] | None = msgspec.field(default=None, name="DNSNames")
+    gw_priority: int = 0
+
+
 class NetworkingConfig(_Struct, frozen=True):
     """Which networks to join, and how."""
 
-    endpoints_config: dict[str, dict[str, Any] | None] | None = None
+    endpoints_config: dict[str, EndpointSettings | None] | None = None
+
+
+class SubnetConfig(_Struct, frozen=True):
+    """A subnet of a new network."""
+
+    subnet: str = ""
+    ip_range: str = msgspec.field(default="", name="IPRange")
+    gateway: str = ""
+    auxiliary_addresses: dict[str, str] | None = None
+
+
+class AddressManagement(_Struct, frozen=True):
+    """Where the addresses of a new network come from."""
+
+    driver: str = ""
+    options: dict[str, str] | None = None
+    config: list[SubnetConfig] | None = None
+
+
+class NetworkCreate(_Struct, frozen=True):
+    """The body of a network's creation."""
+
+    name: str = ""
+    driver: str = ""
+    check_duplicate: bool = False
+    scope: str = ""
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    config_from: dict[str, str] | None = None
+    ipam: AddressManagement | None = msgspec.field(default=None, name="IPAM")
+    enable_ipv4: bool | None = msgspec.field(default=None, name="EnableIPv4")
+    enable_ipv6: bool | None = msgspec.field(default=None, name="EnableIPv6")
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class NetworkConnect(_Struct, frozen=True):
+    """The body of a connect request."""
+
+    container: str = ""
+    endpoint_config: EndpointSettings | None = None
+
+
+class NetworkDisconnect(_Struct, frozen=True):
+    """The body of a disconnect request."""
+
+    container: str = ""
+    force: bool = False
 
 
 class CreateRequest(Config, frozen=True, rename="pascal"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from casemate.engine import sharing
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Record
@@ -13,10 +15,10 @@ _RESOLVED = "/run/systemd/resolve/resolv.conf"
 _MAX_RESOLVER = 64 << 10
 
 
-def contents(record: Record, endpoint: Endpoint | None, hostname: str) -> dict[str, str]:
-    """Return the contents of hosts, hostname and resolv.conf for the container."""
+def contents(record: Record, endpoints: Sequence[Endpoint], hostname: str) -> dict[str, str]:
+    """Return the contents of hosts, hostname and resolv.conf for a container with ``endpoints``."""
     config, host = record.fixed.config, record.fixed.host
-    addresses = [a.ip for a in endpoint.addresses] if endpoint else []
+    addresses = [a.ip for endpoint in endpoints for a in endpoint.addresses]
     shares_host = sharing.network(host, config) == sharing.HOST
     return {
         "hosts": files.hosts(
@@ -24,7 +26,7 @@ def contents(record: Record, endpoint: Endpoint | None, hostname: str) -> dict[s
             addresses,
             domain=config.domainname,
             extra=[files.parse_extra_host(text) for text in host.extra_hosts or ()],
-            gateways=endpoint.gateways if endpoint else (),
+            gateways=next((e.gateways for e in endpoints if e.gateways), ()),
             ipv6=shares_host or any(a.version == 6 for a in addresses),
         ),
         "hostname": files.hostname(hostname),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 
-from casemate.engine import publishing, sharing
+from casemate.engine import publishing
 from casemate.engine.publishing import Joined
-from casemate.engine.records import Record
+from casemate.engine.records import Attachment, Record
 from casemate.engine.rulewatch import RuleWatch
-from casemate.errors import AlreadyExists, InvalidArgument, NotFound
+from casemate.errors import InvalidArgument, NotFound
 from casemate.linux import nftables
 from casemate.linux.netlink import Socket
-from casemate.network import binding, bridge, inside
+from casemate.network import binding, bridge, inside, options
 from casemate.network.firewall import Firewall
-from casemate.network.model import Endpoint, Network
+from casemate.network.model import Endpoint, Network, parse_address
 from casemate.network.networks import Networks
 from casemate.network.store import Store
 
@@ -36,37 +38,51 @@ class Networking:
     # ---- before and after ----
 
     def join(self, record: Record, taken: binding.Ours) -> Joined:
-        """Give the container a place in its network and bind its ports; nothing is made yet."""
-        mode = sharing.network(record.fixed.host, record.fixed.config)
-        if not sharing.has_place(mode):
-            return Joined()  # Docker discards published ports here as well
-        network = self.find(mode)
+        """Give the container its places in its networks and bind its ports; nothing is made yet.
+
+        Without a network of its own it publishes nothing, as with Docker.
+        """
+        if not record.fixed.attachments:
+            return Joined()
+        with contextlib.ExitStack() as undo:
+            # Places of the last run that could not be given back: the disk was full, say.
+            self.leave(record)
+            undo.callback(self.leave, record)
+            networks = [self.bridged(a.network) for a in record.fixed.attachments]
+            endpoints = [
+                self.reserve(network, record.id, attachment)
+                for network, attachment in zip(networks, record.fixed.attachments, strict=True)
+            ]
+            published = publishing.bind(record, taken, options.parse(networks[0].options).binding)
+            undo.pop_all()
+        return Joined(tuple(endpoints), published)
+
+    def reserve(self, network: Network, container: str, attachment: Attachment) -> Endpoint:
+        """Give a container a place in ``network``; nothing is made yet. Raises Error."""
+        return self.store.connect(
+            network,
+            container,
+            fixed=[parse_address(text) for text in attachment.addresses],
+            mac=attachment.mac or None,
+            aliases=attachment.aliases,
+        )
+
+    def bridged(self, name: str) -> Network:
+        """Return the network that a container can have a place in. Raises Error."""
+        network = self.find(name)
         if network.driver != "bridge":
             raise InvalidArgument(f"network {network.name} is asked for by its name, not by its id")
-        try:
-            endpoint = self.store.connect(network, record.id)
-        except AlreadyExists:
-            # Its place of the last run could not be given back: the disk was full, say.
-            self.leave(record)
-            endpoint = self.store.connect(network, record.id)
-        try:
-            published = publishing.bind(record, taken)
-        except BaseException:
-            self.store.disconnect(record.id, network.id)
-            raise
-        return Joined(endpoint, published)
+        return network
 
-    def attach(self, endpoint: Endpoint, pid: int, netlink: int) -> None:
+    def attach(self, endpoints: Sequence[Endpoint], pid: int, netlink: int) -> None:
         """Connect the network namespace of ``pid``, in which ``netlink`` was opened, and close
         it.
         """
         with Socket(fd=netlink) as namespace:
-            self._networks().attach([endpoint], pid, namespace)
+            self.networks().attach(endpoints, pid, namespace)
 
     def leave(self, record: Record) -> None:
-        """Give the container's addresses back; the interface goes with its network namespace."""
-        if not sharing.has_place(sharing.network(record.fixed.host, record.fixed.config)):
-            return
+        """Give the container's addresses back; the interfaces go with its network namespace."""
         for endpoint in self.store.endpoints(container=record.id):
             self.store.disconnect(record.id, endpoint.network)
 
@@ -78,17 +94,21 @@ class Networking:
     def find(self, text: str) -> Network:
         """Return the network that ``text`` names. Raises NotFound."""
         if text == DEFAULT:
-            return self._networks().default(f"{self._name}0"[:15])
+            return self.networks().default(f"{self._name}0"[:15])
         try:
             return self.store.network(text)
         except NotFound:
             raise NotFound(f"network {text} not found") from None
 
-    def endpoint(self, id_: str) -> tuple[Network, Endpoint] | None:
+    def speaks_ipv6(self, record: Record) -> bool:
+        """Tell whether the container is to have an IPv6 address; the default network gives none."""
+        names = (attachment.network for attachment in record.fixed.attachments)
+        return any(self.find(name).ipv6 for name in names if name != DEFAULT)
+
+    def places(self, id_: str) -> list[tuple[Network, Endpoint]]:
         """Return where the container is at present."""
-        for endpoint in self.store.endpoints(container=id_):
-            return self.store.network(endpoint.network), endpoint
-        return None
+        found = self.store.endpoints(container=id_)
+        return [(self.store.network(endpoint.network), endpoint) for endpoint in found]
 
     # ---- the engine's start and end ----
 
@@ -98,7 +118,7 @@ class Networking:
             if endpoint.container not in living:
                 self.store.disconnect(endpoint.container, endpoint.network)
         if self.store.endpoints():
-            self._networks()
+            self.networks()
 
     def check(self, living: set[str]) -> list[str]:
         """Return what is wrong with addresses and rules."""
@@ -116,7 +136,7 @@ class Networking:
         if self._host:
             self._host.close()
 
-    def _networks(self) -> Networks:
+    def networks(self) -> Networks:
         """Return the networks, made on the host once in the engine's life."""
         if self._made is None:
             tables = nftables.connect()
@@ -133,7 +153,7 @@ class Networking:
         return self._made
 
 
-def early_sysctls() -> dict[str, str]:
+def early_sysctls(*, ipv6: bool) -> dict[str, str]:
     """Return what a network namespace is told before its first interface is there."""
-    settings = inside.sysctls(())
+    settings = inside.sysctls(ipv6=ipv6)
     return settings if os.path.isdir("/proc/sys/net/ipv6") else {}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Port, Record
 from casemate.network import binding, ports
 from casemate.network.binding import Published
-from casemate.network.model import Endpoint
+from casemate.network.model import Address, Endpoint
 from casemate.network.ports import Publication
 from casemate.supervise.protocol import RelayTarget
 
@@ -19,9 +21,9 @@ _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 
 
 class Joined(NamedTuple):
-    """A container's place in its network before it starts, and the host's ports that are bound."""
+    """A container's places in networks before it starts, and the host's ports that are bound."""
 
-    endpoint: Endpoint | None = None
+    endpoints: tuple[Endpoint, ...] = ()
     published: tuple[Published, ...] = ()
 
     def records(self) -> tuple[Port, ...]:
@@ -33,8 +35,8 @@ class Joined(NamedTuple):
 
     def relay(self) -> tuple[list[int], list[RelayTarget]]:
         """Return the bound sockets, and where each one leads."""
-        assert self.endpoint
-        address = self.endpoint.addresses[0].ip
+        address = target(self.endpoints)
+        assert address
         targets = [
             RelayTarget(
                 _FAMILIES[address.version],
@@ -52,14 +54,34 @@ class Joined(NamedTuple):
             published.socket.close()
 
 
-def bind(record: Record, taken: binding.Ours) -> tuple[Published, ...]:
+def target(endpoints: Sequence[Endpoint]) -> Address | None:
+    """Return the address that published ports lead to.
+
+    It is not in an internal network if there is another: from there no answer leads out.
+    """
+    outer = [endpoint for endpoint in endpoints if endpoint.gateways]
+    for endpoint in (*outer, *endpoints):
+        return endpoint.addresses[0].ip
+    return None
+
+
+def again(record: Record, endpoints: Sequence[Endpoint]) -> Joined:
+    """Bind the ports that the container had, with the same numbers, to lead to ``endpoints``."""
+    state = msgspec.structs.replace(record.state, last_ports=record.state.ports)
+    before = msgspec.structs.replace(record, state=state)
+    return Joined(tuple(endpoints), bind(before, lambda *_: False, None))
+
+
+def bind(record: Record, taken: binding.Ours, usual: Address | None) -> tuple[Published, ...]:
     """Bind what the container publishes, with the numbers of its last run where it had any.
 
-    Raises Conflict for a port that is in use.
+    Where no address is asked for it is the ``usual`` one of the network. Raises Conflict for a
+    port that is in use.
     """
-    return tuple(
-        binding.bind(_publications(record.fixed.config, record.fixed.host), taken, _before(record))
-    )
+    asked = _publications(record.fixed.config, record.fixed.host)
+    if usual:
+        asked = (p if p.address else p._replace(address=usual) for p in asked)
+    return tuple(binding.bind(asked, taken, _before(record)))
 
 
 def check(config: Config, host: HostConfig) -> None:

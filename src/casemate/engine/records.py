@@ -73,8 +73,21 @@ class Port(msgspec.Struct, frozen=True):
     host_port: int
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A place on a network that a container shall have whenever it runs.
+
+    ``network`` is the name; ``addresses`` and ``mac`` are what somebody chose, else it is given.
+    """
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    mac: str = ""
+
+
 class Fixed(msgspec.Struct, frozen=True):
-    """What does not change once the container is created, but for what an update changes.
+    """What does not change once the container is created, but for what an update changes, and
+    the networks, which are connected and disconnected.
 
     ``image`` is the id of the image, ``layers`` its DiffIDs, ``args`` the whole command.
     ``first_id`` is what root in its user namespace is on the host, 0 without one. What is ``owned``
@@ -93,6 +106,7 @@ class Fixed(msgspec.Struct, frozen=True):
     first_id: int = 0
     owned: bool = False
     group: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -280,6 +294,19 @@ class Records:
                 (msgspec.msgpack.encode(fixed), id_),
             )
             self._write(changed, durable=True)
+        self._by_id[id_] = changed
+        return changed
+
+    def attach(self, id_: str, attachments: tuple[Attachment, ...]) -> Record:
+        """Change the networks that a container shall be on."""
+        record = self._by_id[id_]
+        fixed = msgspec.structs.replace(record.fixed, attachments=attachments)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE container SET fixed = ? WHERE id = ?",
+                (msgspec.msgpack.encode(fixed), id_),
+            )
+        changed = msgspec.structs.replace(record, fixed=fixed)
         self._by_id[id_] = changed
         return changed
 

@@ -61,8 +61,9 @@ async def _read(engine: Engine, record: Record) -> Reading | None:
 
 def _prefix(engine: Engine, record: Record) -> str:
     """Return how the names of the container's interfaces begin; of another's any name will do."""
-    place = engine.networking.endpoint(record.id)
-    return options.parse(place[0].options).interface_prefix if place else ""
+    places = engine.networking.places(record.id)
+    prefixes = {options.parse(network.options).interface_prefix for network, _ in places}
+    return prefixes.pop() if len(prefixes) == 1 else ""
 
 
 def _encoded(record: Record, reading: Reading | None, before: Reading | None) -> bytes:

@@ -77,7 +77,7 @@ async def enforce(engine: Engine, record: Record) -> None:
 
 def _refuse(asked: HostConfig) -> None:
     """Refuse what is not executed, and what cannot be changed. Raises Unsupported."""
-    unsupported.refuse(Config(), asked, None)
+    unsupported.refuse(Config(), asked)
     for field in msgspec.structs.fields(HostConfig):
         value = getattr(asked, field.name)
         if field.name not in _CHANGEABLE and value and value != getattr(_UNCHANGED, field.name):

@@ -12,6 +12,7 @@ from casemate.engine import labels, rootfs, volumespecs
 from casemate.engine.diskusage import allocated
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash
+from casemate.engine.filters import refuse_unknown
 from casemate.engine.model import HostConfig, VolumeOptions
 from casemate.engine.names import new_id
 from casemate.engine.records import MountPoint, Record
@@ -51,7 +52,7 @@ def users(engine: Engine, name: str) -> list[str]:
 
 def listed(engine: Engine, filters: Mapping[str, list[str]]) -> list[Volume]:
     """Return the volumes that the filters leave, by name. Raises InvalidArgument."""
-    _check(filters, _FILTERS)
+    refuse_unknown(filters, _FILTERS)
     dangling = [_flag("dangling", text) for text in filters.get("dangling", ())]
     names, drivers = filters.get("name", ()), filters.get("driver", ())
     used = _used(engine) if dangling else set()
@@ -96,7 +97,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
 
     Returns their names and the bytes freed.
     """
-    _check(filters, _PRUNED)
+    refuse_unknown(filters, _PRUNED)
     everything = any(_flag("all", text) for text in filters.get("all", ()))
     used, gone, freed = _used(engine), [], 0
     for volume in engine.volumes.all():
@@ -213,11 +214,6 @@ def going_with(engine: Engine, record: Record) -> list[str]:
 
 def _used(engine: Engine) -> set[str]:
     return {m.name for r in engine.owners() for m in r.fixed.mounts if m.type == "volume"}
-
-
-def _check(filters: Mapping[str, list[str]], known: frozenset[str]) -> None:
-    if unknown := sorted(set(filters) - known):
-        raise InvalidArgument(f"invalid filter '{unknown[0][:40]}'")
 
 
 def _flag(name: str, text: str) -> bool:

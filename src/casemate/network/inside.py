@@ -7,7 +7,7 @@ out before the workload runs.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from casemate.linux import rtnetlink
 from casemate.linux.netlink import Socket
@@ -51,7 +51,20 @@ def configure(inside: Socket, endpoint: Endpoint, gateways: Iterable[Address]) -
     inside.execute(*batch)
 
 
-def sysctls(endpoints: Iterable[Endpoint]) -> dict[str, str]:
+def lead_out(inside: Socket, before: Sequence[Endpoint], now: Sequence[Endpoint]) -> None:
+    """Give default routes to a namespace that had those of ``before`` and lost some.
+
+    Raises OSError.
+    """
+    had, ways = ways_out(before), ways_out(now)
+    for endpoint in now:
+        new = [one for one in ways[endpoint.network] if one not in had[endpoint.network]]
+        if new:
+            index = rtnetlink.index_of(inside, endpoint.interface)
+            inside.execute(*(rtnetlink.add_route(index, _DEFAULT[one.version], one) for one in new))
+
+
+def sysctls(*, ipv6: bool) -> dict[str, str]:
     """Return the settings that a namespace needs before its first interface is attached.
 
     No container takes advice from routers that other containers may play (CVE-2020-13401), and
@@ -59,6 +72,6 @@ def sysctls(endpoints: Iterable[Endpoint]) -> dict[str, str]:
     it cannot be reached from anywhere.
     """
     settings = {"net.ipv6.conf.default.accept_ra": "0"}
-    if not any(endpoint.ipv6 for endpoint in endpoints):
+    if not ipv6:
         settings["net.ipv6.conf.default.disable_ipv6"] = "1"
     return settings

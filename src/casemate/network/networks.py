@@ -91,6 +91,17 @@ class Networks:
                 undo.callback(self._bridges.detach, endpoint)
             undo.pop_all()
 
+    def connect(
+        self, endpoint: Endpoint, others: Sequence[Endpoint], pid: int, namespace: Socket
+    ) -> None:
+        """Connect a network namespace that has the endpoints ``others`` to one more network.
+
+        A way out that it has stays. ``pid`` and ``namespace`` are as in ``attach``.
+        """
+        ways = inside.ways_out([*others, endpoint])
+        network = self._store.network(endpoint.network)
+        self._bridges.attach(network, endpoint, pid, namespace, ways[endpoint.network])
+
     def disconnect(self, endpoint: Endpoint) -> None:
         """Take a container off a network, and give its addresses back."""
         self._bridges.detach(endpoint)

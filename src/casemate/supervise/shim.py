@@ -189,7 +189,10 @@ class Shim:
             )
 
     async def unrelay(self, number: int) -> None:
-        """End the relay ``number``; its ports are free then. Raises OSError (ESRCH)."""
+        """End the relay ``number``, or all of them for 0; their ports are free then.
+
+        Raises OSError (ESRCH).
+        """
         await self._connection.request(Message(protocol.REQ_UNRELAY, self._id(number)))
 
     async def open_network(self) -> int:

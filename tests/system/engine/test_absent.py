@@ -13,8 +13,7 @@ pytestmark = pytest.mark.root
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("PUT", "/networks/x"),
-        ("POST", "/networks/create"),
+        ("POST", "/swarm/init"),
         ("POST", "/build"),
         ("GET", "/images/search?term=x"),
         ("GET", "/swarm"),

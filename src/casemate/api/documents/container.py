@@ -113,11 +113,8 @@ def _mount(point: MountPoint) -> dict[str, Any]:
 
 
 def _networks(engine: Engine, record: Record) -> dict[str, Any]:
-    mode = sharing.network(record.fixed.host, record.fixed.config)
-    place = engine.networking.endpoint(record.id) if record.active else None
-    settings = endpoint.settings(*place) if place else endpoint.nowhere()
-    if not place and mode in ("none", sharing.HOST):
-        settings["NetworkID"] = engine.networking.store.network(mode).id
+    networks = endpoint.all_of(engine, record)
+    usual = networks.get("bridge", endpoint.nowhere())
     ports = _port_map(record)
     document: dict[str, Any] = {
         "Bridge": "",
@@ -129,11 +126,11 @@ def _networks(engine: Engine, record: Record) -> dict[str, Any]:
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
         "Ports": ports,
-        "Networks": {} if mode.startswith("container:") else {mode: settings},
+        "Networks": networks,
     }
     same = ("EndpointID", "Gateway", "GlobalIPv6Address", "GlobalIPv6PrefixLen", "IPAddress")
     for key in (*same, "IPPrefixLen", "IPv6Gateway", "MacAddress"):
-        document[key] = settings[key] if mode == "bridge" else type(settings[key])()
+        document[key] = usual[key]
     return document
 
 
@@ -154,7 +151,6 @@ def _port_map(record: Record) -> dict[str, Any]:
 def line(engine: Engine, record: Record) -> dict[str, Any]:
     """Return the container as one line of a list."""
     mode = sharing.network(record.fixed.host, record.fixed.config)
-    place = engine.networking.endpoint(record.id) if record.active else None
     document: dict[str, Any] = {
         "Id": record.id,
         "Names": [f"/{record.name}"],
@@ -167,9 +163,7 @@ def line(engine: Engine, record: Record) -> dict[str, Any]:
         "State": engine.status(record),
         "Status": wording.status(record, engine.status(record)),
         "HostConfig": {"NetworkMode": mode},
-        "NetworkSettings": {
-            "Networks": {mode: endpoint.settings(*place) if place else endpoint.nowhere()}
-        },
+        "NetworkSettings": {"Networks": endpoint.all_of(engine, record)},
         "Mounts": [_mount(point) for point in record.fixed.mounts],
     }
     return document

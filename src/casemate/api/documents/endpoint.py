@@ -4,7 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from casemate.engine import sharing
+from casemate.engine.engine import Engine
+from casemate.engine.naming import names_of
+from casemate.engine.networking import DEFAULT
+from casemate.engine.records import Attachment, Record
 from casemate.network.model import Endpoint, Network
+
+
+def all_of(engine: Engine, record: Record) -> dict[str, Any]:
+    """Return the settings of each network that the container is on, or will be, by their names."""
+    mode = sharing.network(record.fixed.host, record.fixed.config)
+    if mode in ("none", sharing.HOST):
+        return {mode: {**nowhere(), "NetworkID": engine.networking.store.network(mode).id}}
+    places = engine.networking.places(record.id) if record.active else []
+    now = {network.name: settings(network, place) for network, place in places}
+    return {
+        wanted.network: {**now.get(wanted.network, nowhere()), **_asked(record, wanted)}
+        for wanted in record.fixed.attachments
+    }
+
+
+def _asked(record: Record, wanted: Attachment) -> dict[str, Any]:
+    """Return what was asked of a place; a container on a network of a user's has names there."""
+    chosen = {}
+    for address in wanted.addresses:
+        chosen["IPv6Address" if ":" in address else "IPv4Address"] = address
+    found: dict[str, Any] = {"IPAMConfig": chosen or None}
+    if wanted.network != DEFAULT:
+        found["Aliases"] = list(wanted.aliases) or None
+        found["DNSNames"] = list(names_of(record, wanted))
+    return found
 
 
 def nowhere() -> dict[str, Any]:
