@@ -20,8 +20,6 @@ _TABLE = (_TESTS.parent / "docs/options.md").read_text(encoding="utf-8")
 ROWS = {row[0]: row[1:] for row in _ROW.findall(_TABLE)}
 #: What each refused option is given to be refused.
 VALUES = {
-    "blkio-weight": "500",
-    "blkio-weight-device": "/dev/sda:500",
     "cpu-count": "1",
     "cpu-percent": "1",
     "cpu-rt-period": "1000",
