@@ -19,6 +19,10 @@ EXEC: Final = "OCI runtime exec failed: exec failed: unable to start container p
 _WRONG_KIND = (("move_mount", errno.EINVAL), ("target", errno.ENOTDIR))
 
 
+#: Where settings are written, below the container's /proc.
+_SETTINGS = "sys/"
+
+
 class NotStarted(InvalidArgument):
     """The process was not started; ``exit_code`` is what a shell would say: 127, 126, 125."""
 
@@ -37,6 +41,9 @@ def explained(failure: StepFailed, plan: Plan, prefix: str, otherwise: int) -> N
         return _not_executed(failure, f'{prefix}exec: "{failure.about}": ', reason)
     if item and item.op == "chdir":
         return NotStarted(f'{prefix}chdir to cwd ("{failure.about}") failed: {reason}', 126)
+    if item and item.op == "write" and failure.about.startswith(_SETTINGS):
+        name = failure.about.removeprefix(_SETTINGS).replace("/", ".")
+        return NotStarted(f"{prefix}--sysctl {name}: {reason}", otherwise)
     shown = f"step {failure.number} ({item.op})" if item else failure.part
     hint = "casemate plan shows the steps" if item else None
     if item and (item.op, failure.code) in _WRONG_KIND:

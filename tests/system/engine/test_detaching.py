@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from casemate.errors import InvalidArgument
 from casemate.http.client import Client
@@ -48,6 +52,36 @@ def test_detach_keys_leave_the_container_running(
     again.close()
     with engine.client.request("GET", f"/containers/{id_}/logs?stdout=1") as reply:
         assert reply.read() == b"ready\n" + seen + b"once more.\n"
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text("ab", min_size=1, max_size=4), st.lists(st.text("ab", max_size=5), max_size=5))
+def test_the_first_whole_sequence_ends_it_however_it_is_cut(
+    engine: RunningEngine, keys: str, pieces: list[str]
+) -> None:
+    """The same as to look for the keys in all that was typed."""
+    client = Client(f"unix://{engine.socket}", PREFIX)
+    (id_,) = [c["Id"] for c in client.get("/containers/json")] or [
+        engine.run_container("busybox", "sleep", "1000")
+    ]
+    exec_id = engine.create_exec(id_, *CAT, Tty=True, AttachStdin=True, DetachKeys=",".join(keys))
+    streams = start_exec(client, exec_id, tty=True)
+    streams.until(b"ready\n")
+    typed = "".join(pieces)
+    # What is typed behind the keys finds nobody any more, and breaks the connection.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        for piece in pieces:
+            streams.send(piece.encode())
+        if keys in typed:
+            streams.rest()
+    if keys in typed:
+        assert typed[: typed.index(keys)].startswith(streams.out.decode())
+        streams.close()
+    else:
+        streams.send(b".")  # whatever was held back goes on
+        assert streams.until(b".").decode() == f"{typed}."
+        streams.close()
+    client.close()
 
 
 def test_what_is_no_whole_sequence_goes_through(engine: RunningEngine) -> None:

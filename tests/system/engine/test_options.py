@@ -208,6 +208,13 @@ def test_what_cannot_be_a_limit_is_refused_at_the_creation(
     refused(engine, match, InvalidArgument, **host)
 
 
+@pytest.mark.parametrize("name", ["net.core.rmem_max", "net.nope.x"])
+def test_a_setting_that_cannot_be_made_is_named(engine: RunningEngine, name: str) -> None:
+    id_ = engine.create("busybox", "true", Sysctls={name: "4096"})
+    with pytest.raises(InvalidArgument, match=f"--sysctl {name}: "):
+        engine.start_container(id_)
+
+
 def test_ulimits(engine: RunningEngine) -> None:
     ulimits = [{"Name": "nofile", "Soft": 64, "Hard": 128}, {"Name": "core", "Soft": 0, "Hard": 0}]
     said = engine.says("busybox", "sh", "-c", "ulimit -n; ulimit -Hn; ulimit -c", Ulimits=ulimits)

@@ -46,6 +46,23 @@ def test_any_text_of_a_bind_is_a_mount_or_an_error(text: str) -> None:
     assert all(p.source.startswith("/") for p in points)
 
 
+MODES = ("ro", "rw", "idmap", "z", "cached", "rslave", "rshared", "private", "nocopy", "x", "")
+
+
+@given(st.lists(st.sampled_from(MODES), max_size=4), st.booleans())
+def test_what_can_be_written_is_mapped_only_when_that_is_asked(
+    words: list[str], mapped: bool
+) -> None:
+    try:
+        (point,) = mountpoints.parse(HostConfig(binds=[f"/a:/b:{','.join(words)}"]))
+    except InvalidArgument:
+        return
+    options = mountpoints.as_mount(point, mapped=mapped).options
+    assert ("idmap" in options) == (mapped and ("idmap" in words or "ro" in words))
+    assert {"rnosuid", "rnodev"} <= set(options) or not mapped
+    assert ("rro" in options) == ("ro" in words) and ("rw" in options) == ("ro" not in words)
+
+
 @given(st.text(alphabet="nosuidexc=,rw1k", max_size=30))
 def test_any_options_of_a_tmpfs_are_taken_apart_or_an_error(text: str) -> None:
     try:
