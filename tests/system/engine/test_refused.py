@@ -95,20 +95,18 @@ def test_what_asks_for_nothing_is_accepted(engine: RunningEngine, member: str) -
         ({"HostConfig": {"RestartPolicy": {"Nam": "always"}}}, "Nam is not"),
         ({"HostConfig": {"Mounts": [{"BindOptions": {"Recursive": 1}}]}}, "Recursive is not"),
         ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIP": "::1"}]}}}, "HostIP is not"),
-        ({"MacAddress": "02:00:00:00:00:01"}, "--mac-address"),
         ({"HostConfig": {"LogConfig": {"Type": "syslog"}}}, "--log-driver syslog"),
-        ({"NetworkingConfig": {"EndpointsConfig": {"other": {}}}}, "other"),
         (
-            {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Aliases": ["a"]}}}},
-            r"--network-alias \(Aliases\) for network bridge",
+            {"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Links": ["a:b"]}}}},
+            "--link for network bridge",
         ),
         (
             {
                 "NetworkingConfig": {
-                    "EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv6Address": "fd::1"}}}
+                    "EndpointsConfig": {"bridge": {"IPAMConfig": {"LinkLocalIPs": ["fe80::1"]}}}
                 }
             },
-            r"--ip6 \(IPv6Address\)",
+            "--link-local-ip",
         ),
         ({"NetworkingConfig": {"EndpointsConfig": {"bridge": {"Colour": "red"}}}}, "Colour"),
     ],
