@@ -32,7 +32,6 @@ VALUES = {
     "link": "other:o",
     "link-local-ip": "169.254.1.1",
     "log-driver": "syslog",
-    "mac-address": "02:42:ac:11:00:09",
     "network-alias": "other",
     "runtime": "runc",
     "storage-opt": "size=1G",
