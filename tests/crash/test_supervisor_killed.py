@@ -7,12 +7,21 @@ import os
 import select
 import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.engine import RunningEngine, eventually
+from casemate.errors import Error, NotFound
+from casemate.http.client import Client
+from casemate.linux.cgroups import cgroup as cgroups
+from casemate.linux.cgroups import layout
+from casemate.linux.cgroups.hierarchies import Hierarchies
+from support.engine import PREFIX, RunningEngine, busybox_tar, eventually
+from support.engines import Start
+from support.lives import actions, reaches, restarts
 from support.streams import attach, start_exec
-from support.traces import traces
+from support.traces import supervisors, traces
 
 pytestmark = pytest.mark.root
 
@@ -83,6 +92,114 @@ def test_one_that_shall_vanish_vanishes(engine: RunningEngine) -> None:
     os.kill(engine.supervisor(id_), signal.SIGKILL)
     eventually(lambda: engine.client.get("/containers/json?all=1"), lambda found: not found)
     assert id_ not in os.listdir(f"{engine.root}/containers")
+
+
+def test_a_restart_policy_starts_it_again(engine: RunningEngine) -> None:
+    policies = {"always": "running", "on-failure": "running", "unless-stopped": "running"}
+    ids = {
+        name: engine.run_container("busybox", "sleep", "1000", RestartPolicy={"Name": name})
+        for name in policies
+    }
+    for name, id_ in ids.items():
+        os.kill(engine.supervisor(id_), signal.SIGKILL)
+        restarts(engine, id_, 1)
+        reaches(engine, id_, policies[name])
+        state = engine.inspect(id_)["State"]
+        assert (state["Error"], state["ExitCode"]) == ("", 0)
+        assert engine.exec(id_, "echo", "x").out == b"x\n"
+
+
+def test_somebody_who_stopped_it_has_stopped_it(engine: RunningEngine) -> None:
+    """Killed while a stop waits: no policy brings it back."""
+    script = "trap '' TERM; echo ready; while :; do sleep 1; done"
+    policy = {"Name": "always"}
+    id_ = engine.run_container("busybox", "sh", "-c", script, RestartPolicy=policy)
+    eventually(lambda: engine.output(id_)[0], bool)
+    with ThreadPoolExecutor(1) as pool:
+        before = time.time_ns()
+        stopping = pool.submit(stop, engine, id_)
+        eventually(lambda: actions(engine, before), lambda found: "kill" in found)
+        os.kill(engine.supervisor(id_), signal.SIGKILL)
+        stopping.result(30)
+    assert engine.inspect(id_)["State"]["Status"] == "dead"
+
+
+def stop(engine: RunningEngine, id_: str) -> None:
+    """Stop a container by a connection of its own, and never kill it."""
+    client = Client(f"unix://{engine.socket}", PREFIX)
+    client.post(f"/containers/{id_}/stop?t=-1")
+    client.close()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("pids", ["", "host"])
+def test_nothing_of_it_lives_on(engine: RunningEngine, pids: str, paused: bool) -> None:
+    """Not what has left its session, nor an exec, nor what shares the host's process ids."""
+    script = "setsid sleep 1001 & (sleep 1002 &) ; echo said; sleep 1000"
+    id_ = engine.run_container("busybox", "sh", "-c", script, PidMode=pids)
+    eventually(lambda: engine.output(id_)[0], bool)
+    exec_id = engine.create_exec(id_, "sleep", "1003")
+    start_exec(engine.client, exec_id).close()
+    path = engine.inspect(id_)["Cgroup"]
+    living = eventually(lambda: members(path), lambda found: len(found) >= 5)
+    if paused:
+        engine.client.post(f"/containers/{id_}/pause")
+    os.kill(engine.supervisor(id_), signal.SIGKILL)
+    assert engine.wait(id_) == 137
+    assert engine.inspect(id_)["State"]["Status"] == "dead"
+    eventually(lambda: [pid for pid in living if not is_dead(pid)], lambda found: not found)
+    eventually(lambda: members(path), lambda found: not found)
+    engine.client.call("DELETE", f"/containers/{id_}")
+
+
+def members(path: str) -> list[int]:
+    """Return the processes of a cgroup."""
+    hierarchies = Hierarchies(layout.detect())
+    try:
+        return cgroups.at(hierarchies, path).pids()
+    except NotFound:
+        return []
+    finally:
+        hierarchies.close()
+
+
+def test_killed_in_the_middle_of_a_start(start_engine: Start) -> None:
+    """The start says so, and the next one succeeds."""
+    engine = start_engine("--warm-rooms", "0")
+    engine.import_image(busybox_tar(), "busybox")
+    failed = 0
+    for number in range(20):
+        id_ = engine.create("busybox", "sleep", "1000")
+        with ThreadPoolExecutor(1) as pool:
+            starting = pool.submit(start, engine, id_)
+            found = supervisors(engine.root)
+            while not starting.done() and len(found) <= number % 2:
+                found = supervisors(engine.root)
+            for one in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(one.split()[0]), signal.SIGKILL)
+            error = starting.result()
+        if error:
+            failed += 1
+            assert "internal error" not in error.message, error
+            assert engine.inspect(id_)["State"]["Error"] == error.message
+            engine.start_container(id_)
+            assert engine.exec(id_, "echo", "x").out == b"x\n"
+        engine.client.call("DELETE", f"/containers/{id_}?force=1")
+    assert failed
+    assert engine.fsck() == []
+
+
+def start(engine: RunningEngine, id_: str) -> Error | None:
+    """Start a container by a connection of its own; return what was wrong."""
+    client = Client(f"unix://{engine.socket}", PREFIX)
+    try:
+        client.post(f"/containers/{id_}/start")
+    except Error as error:
+        return error
+    finally:
+        client.close()
+    return None
 
 
 def test_engine_and_supervisor_killed_together(own_engine: RunningEngine) -> None:
