@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     ulimits: Mapping[str, int | tuple[int, int]]
     oom_score_adj: int
     cgroup_parent: str
+    group: str
     # walls
     isolation: str
     network: str
@@ -104,6 +105,7 @@ _HOST = {
     "ulimits": _Field("Ulimits", values.ulimits),
     "oom_score_adj": _Field("OomScoreAdj", values.signed),
     "cgroup_parent": _Field("CgroupParent", values.text),
+    "group": _Field("Group", values.text),
     "isolation": _Field("Isolation", values.text),
     "network": _Field("NetworkMode", values.text),
     "pid": _Field("PidMode", values.text),

@@ -267,7 +267,8 @@ def _removed(engine: Engine, path: str) -> _Mend:
 
 
 async def _groups(engine: Engine) -> _Found:
-    found = await in_thread(lambda: list(places.findings(engine)))
+    async with engine.grouping:  # what is on paper is in force when nobody changes it
+        found = await in_thread(lambda: list(places.findings(engine)))
     return {Problem("group", g.name, text): _within_budget(engine, g.name) for g, text in found}
 
 

@@ -28,6 +28,7 @@ def host(**given: Any) -> Any:
         ("cpus", "1.25", "NanoCpus", 125 * 10**7),
         ("cpus", 2, "NanoCpus", 2 * 10**9),
         ("pids", -1, "PidsLimit", -1),
+        ("group", "ci", "Group", "ci"),
         ("network", "none", "NetworkMode", "none"),
         ("read_only", True, "ReadonlyRootfs", True),
         ("volumes", ["/a:/b:ro"], "Binds", ["/a:/b:ro"]),
