@@ -123,6 +123,7 @@ async def _import(call: Call) -> None:
                 message=query.get("message", ""),
                 changes=changes,
                 platform=platform,
+                directory=query.get("casemate-directory", ""),
             )
         tell(Report(image.id))
 

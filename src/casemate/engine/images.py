@@ -121,8 +121,9 @@ async def import_root(
     message: str,
     changes: list[str],
     platform: Platform | None,
+    directory: str = "",
 ) -> Image:
-    """Make an image of a root tar."""
+    """Make an image of a root tar, or of what is below a ``directory`` of it."""
     at = now_ns()
     origin = Origin(rfc3339(at), at, comment=message or "Imported from -")
     run = changed(RunConfig(), changes)
@@ -134,6 +135,7 @@ async def import_root(
             run=run,
             name=name,
             origin=origin,
+            directory=directory,
         )
     )
     engine.events.publish("image", "import", image.id, {"name": name.familiar if name else ""})

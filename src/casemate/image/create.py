@@ -12,11 +12,14 @@ import msgspec
 
 from casemate.errors import InvalidArgument
 from casemate.image.store import Image, ImageStore
+from casemate.layer import subtree
 from casemate.oci import image as configs
 from casemate.oci.image import History, ImageConfig, RootFS, RunConfig
 from casemate.oci.manifest import MAX_LAYERS
 from casemate.oci.platform import Platform
 from casemate.oci.reference import Reference
+
+_IMPORTED = "the imported archive"
 
 
 class Origin(NamedTuple):
@@ -37,10 +40,15 @@ def import_root(
     run: RunConfig,
     name: Reference | None,
     origin: Origin,
+    directory: str = "",
 ) -> Image:
-    """Make an image of one layer from the root tar in ``chunks``, compressed or not."""
+    """Make an image of one layer from the root tar in ``chunks``, compressed or not.
+
+    The root is all of it, or what is below ``directory``.
+    """
+    pieces = subtree.below(chunks, directory, _IMPORTED) if directory else chunks
     with store.content.lease() as lease:
-        layer = store.layers.ingest(chunks, what="the imported archive", protect=lease.add)
+        layer = store.layers.ingest(pieces, what=_IMPORTED, protect=lease.add)
         history = _history(origin)
         config = ImageConfig(
             architecture=platform.architecture,

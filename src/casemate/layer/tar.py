@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from casemate.errors import DataLoss, InvalidArgument
-from casemate.layer import header, pax, sparse
+from casemate.layer import acl, header, pax, sparse
 from casemate.layer.header import BLOCK, number, text
 from casemate.layer.limits import DEFAULT, Limits
 from casemate.layer.names import shown
@@ -255,6 +255,9 @@ class Reader:
             if key.startswith(pax.XATTR)
         }
         values = {key: value for key, value in values.items() if value}
+        for record, name in acl.RECORDS.items():
+            if record in values and (value := acl.attribute(values[record])):
+                xattrs.setdefault(name, value)
         changes: dict[str, object] = {}
         if xattrs:
             changes["xattrs"] = self._bounded(xattrs)

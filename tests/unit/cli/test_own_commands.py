@@ -140,7 +140,7 @@ def test_debian_streams_what_mmdebstrap_writes(
 ) -> None:
     _program(programs, "mmdebstrap", f'#!/bin/sh\necho "$@" > {tmp_path}/args\nprintf the-tar\n')
     engine.answers["POST /images/create"] = (200, lines({"status": "sha256:" + "a" * 64}))
-    words = ["--mirror", "http://m/debian", "--include", "curl,jq", "debian:trixie"]
+    words = ["--mirror", "http://m/debian", "--include", "curl,jq", "-c", "USER x", "debian:trixie"]
     assert cli("bootstrap", *words) == 0
     assert capfd.readouterr().out == f"debian:trixie {'a' * 12}\n"
     assert (tmp_path / "args").read_text() == (
@@ -152,7 +152,7 @@ def test_debian_streams_what_mmdebstrap_writes(
         "fromSrc": ["-"],
         "repo": ["docker.io/library/debian"],
         "tag": ["trixie"],
-        "changes": ['CMD ["bash"]'],
+        "changes": ['CMD ["bash"]', "USER x"],
     }
     assert cli("bootstrap", "-q", "-t", "me/base:1", "--mirror", "m", "debian") == 0
     assert capfd.readouterr().out == f"sha256:{'a' * 64}\n"

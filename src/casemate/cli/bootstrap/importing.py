@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _STEP_BYTES = 4 << 20
 #: Options that ask for another image than the one that may be here.
-_OF_ITS_OWN = ("force", "include", "mirror", "variant")
+_OF_ITS_OWN = ("change", "force", "include", "mirror", "variant")
 
 
 def is_here(session: Session, arguments: Arguments, names: list[Reference]) -> bool:
@@ -52,7 +52,7 @@ def import_image(
     query = path_of(
         "images",
         "create",
-        changes=changes,
+        changes=[*changes, *arguments.items("change")],
         fromSrc="-",
         repo=names[0].name,
         tag=names[0].tag,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from casemate.cli.failure import Exit
-from casemate.cli.options import SWITCH, Command, Option
+from casemate.cli.options import LIST, SWITCH, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ COMMAND = Command(
     "[OPTIONS] debian[:SUITE]|busybox",
     _run,
     (
+        Option("change", LIST, "Apply Dockerfile instruction to the created image", short="c"),
         Option("force", SWITCH, "Make the image anew even if there is one of that name", short="f"),
         Option("include", "string", "More packages, separated by commas (debian)"),
         Option("mirror", "string", "URL of the package mirror (debian; this machine's own)"),
@@ -54,7 +55,11 @@ COMMAND = Command(
     about="Make a base image from this machine's package sources.\n"
     "debian runs mmdebstrap, busybox takes this machine's static busybox. An image of that\n"
     "name is used as it is, unless --force or an option of what is in it is given.",
-    examples=("casemate bootstrap busybox", "casemate bootstrap debian:bookworm --include curl"),
+    examples=(
+        "casemate bootstrap busybox",
+        "casemate bootstrap debian:bookworm --include curl",
+        "casemate bootstrap debian --include systemd-sysv,dbus -c 'CMD [\"/sbin/init\"]' -t box",
+    ),
     suggest="debian busybox",
     suggest_up_to=1,
 )

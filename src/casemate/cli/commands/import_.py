@@ -22,6 +22,7 @@ def _run(session: Session, arguments: Arguments) -> int:
         "images",
         "create",
         changes=arguments.items("change"),
+        **{"casemate-directory": arguments.text("directory")},
         fromSrc=source if remote else "-",
         message=arguments.text("message"),
         platform=platform_of(arguments),
@@ -37,12 +38,16 @@ COMMAND = Command(
     _run,
     (
         Option("change", LIST, "Apply Dockerfile instruction to the created image", short="c"),
+        Option("directory", "string", "Directory of the archive that is the root, such as rootfs"),
         Option("message", "string", "Set commit message for imported image", short="m"),
         PLATFORM,
     ),
     least=1,
     most=2,
-    examples=("casemate import -c 'CMD [\"sh\"]' root.tar.gz tiny:1",),
+    examples=(
+        "casemate import -c 'CMD [\"sh\"]' root.tar.gz tiny:1",
+        "casemate import --directory rootfs -c 'CMD [\"/sbin/init\"]' image.tar.xz box",
+    ),
     suggest="files",
     suggest_up_to=1,
 )
