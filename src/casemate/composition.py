@@ -24,7 +24,7 @@ from casemate.engine.engine import Engine, Settings
 from casemate.engine.networking import Networking
 from casemate.engine.paths import Paths
 from casemate.engine.rooms import Rooms
-from casemate.errors import Conflict, InvalidArgument, Unsupported
+from casemate.errors import Conflict, InvalidArgument, PermissionDenied, Unsupported
 from casemate.http.server import Server
 from casemate.image.store import ImageStore
 from casemate.layer.store import LayerStore
@@ -216,8 +216,11 @@ def cgroup_view(hierarchies: Hierarchies) -> CgroupView:
 def only_one(paths: Paths) -> Iterator[bool]:
     """Hold the engine's locks; gives False when another engine serves the same run directory.
 
-    Raises Conflict when one has the data root but another run directory.
+    Raises Conflict when one has the data root but another run directory, PermissionDenied for who
+    is not root.
     """
+    if os.geteuid():
+        raise PermissionDenied("an engine needs root: it makes namespaces, mounts and cgroups")
     with contextlib.ExitStack() as held:
         run = _locked(held, paths.run, paths.lock)
         if run is None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import shutil
 import tarfile
 from urllib.parse import quote
 
@@ -348,3 +349,16 @@ def test_prune_of_everything_spares_what_is_used(clean: RunningEngine) -> None:
     assert {"Untagged": "unused:1"} in pruned["ImagesDeleted"]
     assert pruned["SpaceReclaimed"] >= len(PLAIN)
     assert clean.image("busybox")
+
+
+def test_a_repair_names_the_tags_that_go_with_an_image(own_engine: RunningEngine) -> None:
+    layer = PLAIN + b"of this image only"
+    own_engine.load(tar(docker_archive({"a": layer}, "one:1")))
+    own_engine.client.post("/images/one:1/tag?repo=other/name&tag=2")
+    lost = own_engine.image("one:1")["RootFS"]["Layers"][0]
+    (path,) = {os.path.dirname(p) for p in own_engine.stored() if lost.partition(":")[2] in p}
+    shutil.rmtree(own_engine.root + path)
+    (problem,) = map(json.loads, own_engine.fsck(repair=True))
+    assert problem["Kind"] == "image" and lost in problem["Problem"]
+    assert problem["Repair"] == "removed, with one:1, other/name:2: pull it again"
+    assert not own_engine.fsck()
