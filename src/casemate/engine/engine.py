@@ -6,9 +6,9 @@ Only what the use cases share is here; each use case is a module of its own that
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, NamedTuple, TypeVar
 
 from casemate.content.store import ContentStore
@@ -17,6 +17,7 @@ from casemate.engine import policy, systems
 from casemate.engine.durability import Durability
 from casemate.engine.events import Events
 from casemate.engine.groups.records import Groups
+from casemate.engine.kept import Kept
 from casemate.engine.live import Live
 from casemate.engine.networking import Networking
 from casemate.engine.parentpaths import ParentPaths
@@ -36,6 +37,7 @@ from casemate.linux.cgroups.cgroup import Cgroup
 from casemate.linux.cgroups.hierarchies import Hierarchies
 from casemate.oci.runtime import Seccomp
 from casemate.registry.config import RegistryConfig
+from casemate.runtime.likeness import Likeness
 from casemate.runtime.namespaces.container import Host
 from casemate.snapshot.mounts import RootMount
 from casemate.snapshot.snapshots import Snapshotter
@@ -50,6 +52,7 @@ from casemate.walls.seccomp_filter import Filter
 T = TypeVar("T")
 
 _FILTERS = 64
+_LIKENESSES = 64
 #: Containers that are started at the same time without anybody's asking.
 _RESTARTS = 8
 
@@ -115,7 +118,9 @@ class Engine:
         self.recovered = asyncio.Event()
         self.restarts = asyncio.Semaphore(_RESTARTS)
         self._live: dict[str, Live] = {}
-        self._filters: OrderedDict[str, Filter] = OrderedDict()
+        self._filters: Kept[str, Filter] = Kept(_FILTERS)
+        #: What starts of containers that are alike have in common (likeness.py).
+        self.likenesses: Kept[Hashable, Likeness] = Kept(_LIKENESSES)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
@@ -173,13 +178,8 @@ class Engine:
         if seccomp is None:
             return None
         key = seccomp_filter.cache_key(seccomp, self.machine.architecture)
-        found = self._filters.get(key)
-        if found is None:
-            found = seccomp_filter.build(seccomp, self.machine.architecture)
-            self._filters[key] = found
-            if len(self._filters) > _FILTERS:
-                self._filters.popitem(last=False)
-        return found
+        build = functools.partial(seccomp_filter.build, seccomp, self.machine.architecture)
+        return self._filters.get(key, build)
 
     @property
     def cgroups(self) -> set[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 from collections.abc import AsyncIterator, Sequence
 
 from casemate.engine import mountpoints, namefiles, parents, peers, volumes
-from casemate.engine.bundle import Bundle, file_names, identify, make_bundle
+from casemate.engine.bundle import file_names, identify
 from casemate.engine.engine import Engine
+from casemate.engine.likeness import Start, start_of
 from casemate.engine.live import Live
 from casemate.engine.notstarted import START, NotStarted, explained
 from casemate.engine.publishing import Joined
@@ -20,7 +22,6 @@ from casemate.network.binding import Ours
 from casemate.network.model import Endpoint
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim, Started, StepFailed
-from casemate.walls.resources import limits
 
 
 async def launch(engine: Engine, record: Record, live: Live) -> None:
@@ -49,16 +50,16 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         except OSError as error:
             raise from_os(error, f"cannot start container {record.name}") from error
         shared = undo.enter_context(peers.held(engine, record))
-        bundle = make_bundle(engine, record, root, identity, shared)
+        start = start_of(engine, record, root, identity, shared)
         joined = engine.networking.join(record, _taken(engine))
         undo.callback(joined.close)
         left = undo.enter_context(contextlib.ExitStack())
         left.callback(engine.networking.leave, record)
         write_files(engine, record, joined.endpoints)
         try:
-            await _in_room(engine, record, live, bundle, joined)
+            await _in_room(engine, record, live, start, joined)
         except StepFailed as failure:
-            raise explained(failure, bundle.plan, START, 125) from failure
+            raise explained(failure, start.plan, START, 125) from failure
         except Gone as error:
             raise NotStarted(
                 f"cannot start container {record.name}: its supervisor ended", 125
@@ -68,16 +69,16 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
 
 
 async def _in_room(
-    engine: Engine, record: Record, live: Live, bundle: Bundle, joined: Joined
+    engine: Engine, record: Record, live: Live, start: Start, joined: Joined
 ) -> None:
     room = await engine.rooms.take(
-        bundle.plan,
+        start.plan,
         parents.ready(engine, record),
         fresh=any(point.type == "bind" for point in record.fixed.mounts),
-        peer=bundle.peers["pid"].descriptor if "pid" in bundle.peers else -1,
+        peer=start.peers["pid"].descriptor if "pid" in start.peers else -1,
     )
     try:
-        await _enter(engine, record, live, room, bundle, joined)
+        await _enter(engine, record, live, room, start, joined)
     except BaseException:
         await discard(room)
         live.shim, live.cgroup = None, ""
@@ -86,20 +87,20 @@ async def _in_room(
 
 
 async def _enter(
-    engine: Engine, record: Record, live: Live, room: Room, bundle: Bundle, joined: Joined
+    engine: Engine, record: Record, live: Live, room: Room, start: Start, joined: Joined
 ) -> None:
     """Give the room its limits, its network and its plan, and write down that it runs."""
     shim = room.shim
     live.cgroup = room.cgroup.path
-    room.cgroup.apply(limits(bundle.spec.linux.resources))
+    room.cgroup.apply(start.limits)
     # Written down first: after a crash this is how what was made is found again.
     engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
     if joined.endpoints:
-        engine.networking.attach(joined.endpoints, shim.room_pid, shim.take_network())
+        await engine.networking.attach(joined.endpoints, shim.room_pid, shim.take_network())
     live.shim = shim
     live.next_exit()
     async with _relayed(shim, live.next_number(), joined):
-        started = await _with_clients(engine, record, live, room, bundle)
+        started = await _with_clients(engine, record, live, room, start)
     engine.records.change(
         record.id,
         status="running",
@@ -131,27 +132,26 @@ async def _relayed(shim: Shim, number: int, joined: Joined) -> AsyncIterator[Non
 
 
 async def _with_clients(
-    engine: Engine, record: Record, live: Live, room: Room, bundle: Bundle
+    engine: Engine, record: Record, live: Live, room: Room, start: Start
 ) -> Started:
     """Start it with the streams of those who have waited for that."""
     clients, live.clients = live.clients, []
     try:
         for client in clients:
             await room.shim.attach(0, *client)
-        return await _released(engine, record, bundle, room)
+        return await _released(engine, record, start, room)
     finally:
         for client in clients:
             os.close(client.descriptor)
 
 
-async def _released(engine: Engine, record: Record, bundle: Bundle, room: Room) -> Started:
-    plan = bundle.plan
-    passed = [bundle.peers[kind].descriptor for kind in plan.registers]
+async def _released(engine: Engine, record: Record, start: Start, room: Room) -> Started:
+    passed = [start.peers[kind].descriptor for kind in start.plan.registers]
     state = engine.state_directory(record.id)
     try:
         with contextlib.suppress(FileNotFoundError):
             os.unlink("exit", dir_fd=state)
-        return await room.shim.start(plan.start_file(), state, passed)
+        return await room.shim.start(start.file, state, passed)
     finally:
         os.close(state)
 
@@ -175,14 +175,30 @@ def write_files(engine: Engine, record: Record, endpoints: Sequence[Endpoint]) -
     try:
         for name, text in contents.items():
             if name in wanted:
-                # The same file for all the container's life: it is mounted by its inode.
-                with open(f"{directory}/{name}", "w", encoding="utf-8") as file:
-                    file.write(text)
+                _fill(f"{directory}/{name}", text.encode())
     except OSError as error:
         raise from_os(error, f"cannot write the files of container {record.name}") from error
 
 
+def _fill(path: str, data: bytes) -> None:
+    """Have ``data`` in a file that is the same for all the container's life: it is mounted by its
+    inode.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        # Whoever cuts a file to write it anew waits for the disk.
+        if os.read(file, len(data) + 1) != data:
+            os.ftruncate(file, 0)
+            os.pwrite(file, data, 0)
+    finally:
+        os.close(file)
+
+
 def _taken(engine: Engine) -> Ours:
     """Return what tells whether a port of the host is another container's."""
-    held = {(p.protocol, p.host_port) for r in engine.records.all() for p in r.state.ports}
-    return lambda protocol, _address, port: (protocol, port) in held
+
+    @functools.cache
+    def held() -> set[tuple[str, int]]:
+        return {(p.protocol, p.host_port) for r in engine.records.all() for p in r.state.ports}
+
+    return lambda protocol, _address, port: (protocol, port) in held()

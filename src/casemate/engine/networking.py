@@ -10,6 +10,7 @@ from casemate.engine import publishing
 from casemate.engine.publishing import Joined
 from casemate.engine.records import Attachment, Record
 from casemate.engine.rulewatch import RuleWatch
+from casemate.engine.threads import in_thread
 from casemate.errors import InvalidArgument, NotFound
 from casemate.linux import nftables
 from casemate.linux.netlink import Socket
@@ -74,12 +75,20 @@ class Networking:
             raise InvalidArgument(f"network {network.name} is asked for by its name, not by its id")
         return network
 
-    def attach(self, endpoints: Sequence[Endpoint], pid: int, netlink: int) -> None:
+    async def attach(self, endpoints: Sequence[Endpoint], pid: int, netlink: int) -> None:
         """Connect the network namespace of ``pid``, in which ``netlink`` was opened, and close
         it.
+
+        Beside the event loop: the kernel has one lock for all interfaces, and keeps it for long
+        while it takes namespaces down.
         """
-        with Socket(fd=netlink) as namespace:
-            self.networks().attach(endpoints, pid, namespace)
+        namespace = Socket(fd=netlink)
+        try:
+            networks = self.networks()
+        except BaseException:
+            namespace.close()
+            raise
+        await in_thread(lambda: _attached(networks, endpoints, pid, namespace))
 
     def leave(self, record: Record) -> None:
         """Give the container's addresses back; the interfaces go with its network namespace."""
@@ -151,6 +160,13 @@ class Networking:
             self._made = made
             self._watch = RuleWatch(made.restore_rules)
         return self._made
+
+
+def _attached(
+    networks: Networks, endpoints: Sequence[Endpoint], pid: int, namespace: Socket
+) -> None:
+    with namespace:
+        networks.attach(endpoints, pid, namespace)
 
 
 def early_sysctls(*, ipv6: bool) -> dict[str, str]:

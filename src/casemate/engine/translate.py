@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from casemate.engine import devicenodes, mountpoints, security, sharing, systems
-from casemate.engine.model import Config, HostConfig
+from casemate.engine.model import HostConfig
 from casemate.engine.records import MountPoint, Record
 from casemate.engine.resources import resources, rlimits
 from casemate.engine.sharing import Sharing
@@ -82,9 +82,7 @@ def options(
     height, width = check_size(*host.console_size)
     return Options(
         args=record.fixed.args,
-        env=_environment(
-            config, surroundings.hostname, identity, systems.environment(host, record.id)
-        ),
+        env=variables(record, surroundings.hostname, identity),
         cwd=directory(config.working_dir),
         user=identity,
         hostname=surroundings.hostname,
@@ -161,9 +159,10 @@ def directory(path: str) -> str:
     return posixpath.normpath(path)
 
 
-def _environment(
-    config: Config, hostname: str, identity: Identity, own: tuple[str, ...]
-) -> tuple[str, ...]:
+def variables(record: Record, hostname: str, identity: Identity) -> tuple[str, ...]:
+    """Return the environment of the container's first process."""
+    config = record.fixed.config
+    own = systems.environment(record.fixed.host, record.id)
     env = environment.merged(own, tuple(config.env or ()))
     return environment.completed(env, hostname=hostname, home=identity.home, terminal=config.tty)
 

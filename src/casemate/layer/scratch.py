@@ -99,7 +99,9 @@ class Trash:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        #: Held by who empties it; who comes meanwhile says that it is to be done once more.
         self._lock = threading.Lock()
+        self._wanted = False
 
     def take(self, path: str) -> None:
         """Move ``path`` out of sight. Raises FileNotFoundError."""
@@ -108,15 +110,24 @@ class Trash:
     def empty(self) -> None:
         """Remove all that was taken, by this process or one before it.
 
-        Raises OSError for the last that cannot be removed; the others are.
+        While another thread is at it, this is left to that one. Raises OSError for the last that
+        cannot be removed; the others are.
         """
+        self._wanted = True
+        while self._wanted and self._lock.acquire(blocking=False):
+            try:
+                self._wanted = False
+                self._remove_all()
+            finally:
+                self._lock.release()
+
+    def _remove_all(self) -> None:
         failed: OSError | None = None
-        with self._lock:
-            for name in os.listdir(self._path):
-                try:
-                    _remove(self._path, name)
-                except OSError as error:
-                    failed = error
+        for name in os.listdir(self._path):
+            try:
+                _remove(self._path, name)
+            except OSError as error:
+                failed = error
         if failed:
             raise failed
 

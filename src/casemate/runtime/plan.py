@@ -72,9 +72,12 @@ class Plan(NamedTuple):
 
     def start_file(self) -> bytes:
         """Return what is executed at the start, after the ahead file, in the same registers."""
-        _, own = encode_first(self.ahead, self.passed)
-        inside = encode(self.inside, Registers(self.passed, own))
-        return pack(self._by_supervisor(self.before), inside, self.stdio)
+        return pack(self._by_supervisor(self.before), self._in_room(self.inside), self.stdio)
+
+    def open_start_file(self) -> OpenStartFile:
+        """Return the start file without its last step."""
+        inside = self._in_room(self.inside[:-1])
+        return OpenStartFile(self._by_supervisor(self.before), inside, self.stdio)
 
     def whole_file(self) -> bytes:
         """Return everything at once: for an exec, which has no room before it starts."""
@@ -86,6 +89,10 @@ class Plan(NamedTuple):
     def passed(self) -> tuple[str, ...]:
         """The registers that the room has from the beginning."""
         return (*self.registers, *self.made)
+
+    def _in_room(self, steps: tuple[Step, ...]) -> bytes:
+        _, own = encode_first(self.ahead, self.passed)
+        return encode(steps, Registers(self.passed, own))
 
     def _by_supervisor(self, steps: tuple[Step, ...]) -> bytes:
         # Another process: beside those that are passed on, its registers are its own.
@@ -116,6 +123,26 @@ class Plan(NamedTuple):
             "before": [_plain(s) for s in self.before],
             "inside": [_plain(s) for s in self.inside],
         }
+
+
+class OpenStartFile(NamedTuple):
+    """A start file whose last step is to come: the exec, which takes no register."""
+
+    before: bytes
+    inside: bytes
+    stdio: Stdio
+
+    def ended(self, last: Step) -> bytes:
+        """Return the whole file with ``last`` at its end."""
+        return pack(self.before, self.inside + encode((last,), Registers()), self.stdio)
+
+    def replaced(self, old: bytes, new: bytes) -> OpenStartFile:
+        """Return the file with ``new``, of the same length, wherever ``old`` is."""
+        if len(old) != len(new):
+            raise ValueError("texts of different lengths: the lengths before them would be wrong")
+        return self._replace(
+            before=self.before.replace(old, new), inside=self.inside.replace(old, new)
+        )
 
 
 NO_STDIO = Stdio(log=False)
