@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import select
 import shutil
 import socket
@@ -62,6 +64,22 @@ def test_rules_are_written_read_back_and_removed(way: str) -> None:
     firewall.remove()
     firewall.remove()
     assert _nft("list", "ruleset") == ""
+
+
+@on_private_host
+def test_a_process_with_many_descriptors_has_rules() -> None:
+    """The library uses select(2), which ends a process that has its 1024th descriptor in a set."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    many = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        firewall = Firewall(nftables.Library(), "casemate")
+        firewall.apply([_network(1)])
+        assert firewall.verify([_network(1)]) == []
+    finally:
+        for descriptor in many:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @on_private_host

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import msgspec
 
 from casemate.errors import Unsupported
+from casemate.linux.descriptors import among_few
 
 # A command or an object of libnftables-json: the one place where a value may be any JSON.
 Command = dict[str, Any]
@@ -99,6 +100,9 @@ class Library:
 
     def execute(self, commands: Sequence[Command]) -> list[Command]:
         """Run ``commands``; see ``Nftables``."""
+        return among_few(lambda: self._execute(commands))  # the library uses select(2)
+
+    def _execute(self, commands: Sequence[Command]) -> list[Command]:
         library = self._library
         with self._lock:
             # A context belongs to the namespace in which it was made, and keeps a cache that
