@@ -6,7 +6,7 @@ SUDO   := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 RUN_PACKAGES  := python3-venv gcc libc6-dev musl-tools libnftables1 busybox-static mmdebstrap
 TEST_PACKAGES := docker-registry skopeo nftables iproute2 libseccomp2 python3-seccomp erofs-utils \
-                 curl util-linux procps
+                 curl util-linux procps xz-utils
 BENCH_PACKAGES := docker.io containerd runc crun podman
 
 .PHONY: demo test check bench install format clean

@@ -33,7 +33,7 @@ class Command:
 
     def __init__(self, name: str, socket: str, config: str) -> None:
         self.name = name
-        program = [shutil.which("docker") or "docker"] if name == "docker" else _CASEMATE
+        program = [shutil.which("docker") or "docker"] if name == "docker" else CASEMATE
         self.words = [*program, "-H", f"unix://{socket}"]
         self.environment = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": config, "HOME": config}
 
@@ -95,7 +95,7 @@ class Command:
 
 
 # The package of this checkout, whatever is installed.
-_CASEMATE = [
+CASEMATE = [
     sys.executable,
     "-c",
     "import sys; from casemate.cli.main import main; sys.exit(main())",
