@@ -17,7 +17,7 @@ from typing import NamedTuple
 from casemate.api.app import App
 from casemate.content.store import ContentStore
 from casemate.database import Database
-from casemate.engine import recover, unhealthy
+from casemate.engine import naming, recover, unhealthy
 from casemate.engine.bundle import default_plan
 from casemate.engine.clock import now_ns
 from casemate.engine.engine import Engine, Settings
@@ -171,6 +171,7 @@ def compose(setup: Setup) -> Engine:
         program=program,
     )
     engine.unhealthy = unhealthy.act
+    engine.names.on_lost = lambda: engine.background(naming.recover(engine))
     engine.snapshotter_reason = reason
     engine.rooms = Rooms(
         program, hierarchies, settings.name, default_plan(engine), settings.warm_rooms

@@ -9,7 +9,7 @@ import functools
 import os
 from collections.abc import Mapping, Sequence
 
-from casemate.engine import attachments, labels, publishing, sharing
+from casemate.engine import attachments, labels, naming, publishing, sharing
 from casemate.engine.engine import Engine
 from casemate.engine.filters import refuse_unknown
 from casemate.engine.launch import write_files
@@ -232,6 +232,7 @@ async def _follow(engine: Engine, record: Record, shim: Shim, before: Sequence[E
     """Have the container's own names and its published ports lead to where it is now."""
     now = engine.networking.store.endpoints(container=record.id)
     write_files(engine, record, now)
+    await naming.tell(engine, record)
     if not record.state.ports or publishing.target(before) == publishing.target(now):
         return
     if before:

@@ -19,6 +19,7 @@ from casemate.engine.events import Events
 from casemate.engine.groups.records import Groups
 from casemate.engine.kept import Kept
 from casemate.engine.live import Live
+from casemate.engine.nameserver import NameServer
 from casemate.engine.networking import Networking
 from casemate.engine.parentpaths import ParentPaths
 from casemate.engine.paths import Paths
@@ -43,7 +44,6 @@ from casemate.snapshot.mounts import RootMount
 from casemate.snapshot.snapshots import Snapshotter
 from casemate.snapshot.stubs import Stubs
 from casemate.supervise.program import Program
-from casemate.volume.filling import Filler
 from casemate.volume.store import Volumes
 from casemate.walls import seccomp_filter
 from casemate.walls.machine import Machine
@@ -93,7 +93,7 @@ class Engine:
         self.snapshots = snapshots
         self.networking = networking
         self.volumes = volumes
-        self.filler = Filler()
+        self.names = NameServer(f"{settings.paths.run}/names.sock")
         self.program = program
         self.records = Records(database)
         self.groups = Groups(database, settings.name)
@@ -236,6 +236,7 @@ class Engine:
         self.watching.close()
         self.sampling.close()
         self.networking.close()
+        self.names.close()
         self.hierarchies.close()
         self.program.close()
         self.durability.close()

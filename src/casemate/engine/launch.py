@@ -8,7 +8,7 @@ import functools
 import os
 from collections.abc import AsyncIterator, Sequence
 
-from casemate.engine import mountpoints, namefiles, parents, peers, volumes
+from casemate.engine import mountpoints, namefiles, naming, parents, peers, volumes
 from casemate.engine.bundle import file_names, identify
 from casemate.engine.engine import Engine
 from casemate.engine.likeness import Start, start_of
@@ -97,6 +97,7 @@ async def _enter(
     engine.records.change(record.id, cgroup=room.cgroup.path, ports=joined.records())
     if joined.endpoints:
         await engine.networking.attach(joined.endpoints, shim.room_pid, shim.take_network())
+        await naming.serve(engine, record, shim)
     live.shim = shim
     live.next_exit()
     async with _relayed(shim, live.next_number(), joined):

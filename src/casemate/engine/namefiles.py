@@ -8,8 +8,9 @@ from casemate.engine import sharing
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Record
 from casemate.errors import InvalidArgument
-from casemate.network import files
+from casemate.network import files, resolving
 from casemate.network.model import Endpoint
+from casemate.network.request import DEFAULT
 
 _RESOLVED = "/run/systemd/resolve/resolv.conf"
 _MAX_RESOLVER = 64 << 10
@@ -30,8 +31,30 @@ def contents(record: Record, endpoints: Sequence[Endpoint], hostname: str) -> di
             ipv6=shares_host or any(a.version == 6 for a in addresses),
         ),
         "hostname": files.hostname(hostname),
-        "resolv.conf": files.resolv_conf(_resolver(host, shares_host=shares_host)),
+        "resolv.conf": files.resolv_conf(
+            _by_names(host) if has_names(record) else _resolver(host, shares_host=shares_host)
+        ),
     }
+
+
+def has_names(record: Record) -> bool:
+    """Tell whether the container is on a network where others find it by its name."""
+    return any(one.network != DEFAULT for one in record.fixed.attachments)
+
+
+def upstream(record: Record) -> tuple[str, ...]:
+    """Return who is asked for names that no container has; the asker is on the host's network."""
+    chosen = tuple(record.fixed.host.dns or ())
+    return chosen or files.parse_resolver(_read("/etc/resolv.conf")).nameservers
+
+
+def _by_names(host: HostConfig) -> files.Resolver:
+    """Return the settings of a container that asks the name server of its networks."""
+    found = _resolver(host, shares_host=False)
+    options = found.options
+    if not any(option.startswith("ndots:") for option in options):
+        options = (*options, "ndots:0")
+    return found._replace(nameservers=(resolving.ADDRESS,), options=options)
 
 
 def check(config: Config, host: HostConfig) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 
 from casemate.content import collect
-from casemate.engine import claims, life, parents, policy, run, update
+from casemate.engine import claims, life, naming, parents, policy, run, update
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash, erase
 from casemate.engine.groups import places
@@ -49,6 +49,7 @@ async def recover(engine: Engine) -> None:
         if policy.at_engine_start(record, machine_restarted=restarted)
     ]
     await in_thread(lambda: _note_machine(engine))
+    engine.background(naming.recover(engine))
     engine.recovered.set()
     for record in wanted:
         engine.background(life.begin_with_engine(engine, record))

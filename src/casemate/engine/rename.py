@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.engine import names
+from casemate.engine import names, naming
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
@@ -24,6 +24,7 @@ async def rename(engine: Engine, record: Record, name: str) -> None:
             renamed = engine.records.rename(record.id, _free(engine, name.strip()))
         except (AlreadyExists, InvalidArgument) as error:
             raise type(error)(f"Error when allocating new name: {error.message}") from error
+        await naming.tell(engine, renamed)
     detail = {**attributes(renamed), "oldName": f"/{record.name}"}
     engine.events.publish("container", "rename", record.id, detail)
 

@@ -84,6 +84,7 @@ async def ended(
     _end_execs(live)
     with telling(f"the addresses of container {record.name}"):
         engine.networking.leave(record)
+    await engine.names.forget(id_)
     if cgroup:
         await remove_cgroup(cgroup)
     live.cgroup = ""

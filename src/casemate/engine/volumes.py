@@ -167,13 +167,11 @@ def _fill(engine: Engine, root: RootMount, points: list[MountPoint]) -> None:
     place, new_api = engine.host.root_place, engine.host.overlay_layers
     with rootfs.seen(root, place, new_api=new_api) as seen:
         for point in points:
-            volumes, name = engine.volumes, point.name
             try:
-                engine.filler.fill(volumes.base(name), volumes.data(name), seen, point.destination)
+                engine.volumes.fill(point.name, seen, point.destination)
             except OSError as error:
-                raise from_os(
-                    error, f"cannot copy {point.destination} of the image into volume {name}"
-                ) from error
+                what = f"cannot copy {point.destination} of the image into volume {point.name}"
+                raise from_os(error, what) from error
 
 
 def check_sources(engine: Engine, record: Record) -> None:

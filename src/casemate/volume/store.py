@@ -20,6 +20,7 @@ from casemate.database import Database
 from casemate.errors import Conflict, NotFound, from_os
 from casemate.layer.scratch import Trash
 from casemate.volume import filling
+from casemate.volume.filling import Filler
 from casemate.volume.model import Volume, checked_name, checked_options
 
 _SCHEMA = """
@@ -42,6 +43,7 @@ class Volumes:
         self._top = top
         self._now_ns = now_ns
         self._lock = threading.RLock()
+        self._filler = Filler()
         database.migrate("volume", [_SCHEMA])
         self._known: dict[str, Volume] = {}
         self._doomed: set[str] = set()
@@ -177,6 +179,13 @@ class Volumes:
                 else:
                     trash.take(self.base(name))
             return adopted
+
+    def fill(self, name: str, root: int, path: str) -> None:
+        """Give the volume its first content: what the open ``root`` has at ``path``.
+
+        Raises Error, OSError.
+        """
+        self._filler.fill(self.base(name), self.data(name), root, path)
 
     def missing(self) -> list[str]:
         """Return the volumes whose directories are not there.
