@@ -70,6 +70,11 @@ class Settings(NamedTuple):
 class Engine:
     """What the use cases work with. Made by the composition root (composition.py)."""
 
+    # Set by the composition root as well: they need an engine.
+    rooms: Rooms
+    #: Does what is to follow when a container is found unhealthy.
+    unhealthy: Callable[[Engine, Record], Coroutine[None, None, None]]
+
     def __init__(
         self,
         settings: Settings,
@@ -108,9 +113,6 @@ class Engine:
         self.watching = Watching()
         self.sampling = Sampling()
         self.processors = Processors()
-        self.rooms: Rooms  # set by the composition root: it needs a plan, and that an engine
-        #: Does what is to follow when a container is found unhealthy; set by the composition root.
-        self.unhealthy: Callable[[Engine, Record], Coroutine[None, None, None]]
         self.snapshotter_reason = ""
         #: Containers that are being created and not written down yet, by id.
         self.making: dict[str, Record] = {}
