@@ -106,11 +106,16 @@ def test_a_name_server_that_was_killed_is_started_again() -> None:
 
 
 @on_private_host
-def test_it_leaves_when_nobody_needs_it() -> None:
+def test_it_is_nobody_and_leaves_when_nobody_needs_it() -> None:
     with engine_here() as engine:
         network(engine, "red")
         id_ = named(engine, "web", "red")
-        process = os.pidfd_open(_name_server(engine))
+        pid = _name_server(engine)
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file)
+        assert set(status["Uid"].split() + status["Gid"].split()) == {"65534"}
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
+        process = os.pidfd_open(pid)
         engine.client.call("DELETE", f"/containers/{id_}?force=1")
         engine.stop()
         try:
