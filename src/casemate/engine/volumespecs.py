@@ -16,10 +16,13 @@ from casemate.engine.model import Config, HostConfig, MountSpec, VolumeOptions
 from casemate.engine.records import MountPoint, Record, Records
 from casemate.errors import InvalidArgument, Unsupported
 from casemate.volume.model import checked_name
+from casemate.walls.standard import SHM
 
 _DRIVERS = ("", "local")
 #: What ``-v`` may say of a volume; labels of SELinux change nothing without it.
 _FLAGS = frozenset(("rw", "ro", "nocopy", "z", "Z", ""))
+#: What an image may not have covered, on which walls are built (CVE-2019-16884).
+_KERNELS = frozenset(("dev", "proc", "sys"))
 _FROM_MODES = frozenset(("rw", "ro", "z", "Z", ""))
 
 
@@ -107,6 +110,10 @@ def _absolute(path: str) -> str:
     clean = "/" + posixpath.normpath(path).lstrip("/")
     if not path.startswith("/") or clean == "/":
         raise InvalidArgument(f"invalid volume {path[:200]!r}: it must be an absolute path, not /")
+    if clean.split("/")[1] in _KERNELS and clean != SHM.destination:
+        raise InvalidArgument(
+            f"cannot mount a volume over {clean[:200]}: the container has its own"
+        )
     return clean
 
 
