@@ -294,6 +294,7 @@ def _subnet(record: Mapping[str, Any]) -> Subnet:
     )
 
 
+@functools.lru_cache(maxsize=4096)
 def _endpoint(body: bytes) -> Endpoint:
     record: dict[str, Any] = msgspec.json.decode(body)
     record["addresses"] = tuple(ipaddress.ip_interface(one) for one in record["addresses"])
