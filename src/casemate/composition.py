@@ -24,6 +24,7 @@ from casemate.engine.engine import Engine, Settings
 from casemate.engine.networking import Networking
 from casemate.engine.paths import Paths
 from casemate.engine.rooms import Rooms
+from casemate.engine.threads import start_shared
 from casemate.errors import Conflict, InvalidArgument, PermissionDenied, Unsupported
 from casemate.http.server import Server
 from casemate.image.store import ImageStore
@@ -127,6 +128,7 @@ async def serving(setup: Setup) -> AsyncIterator[Serving]:
 
     Containers go on under their shims. The caller holds ``only_one``. Raises Error.
     """
+    start_shared()
     engine = compose(setup)
     server = Server(App(engine))
     try:

@@ -12,6 +12,7 @@ syncs only around its checkpoints; that keeps the file consistent, whatever is l
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
@@ -19,6 +20,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from casemate.errors import DataLoss, Unavailable, Unsupported, from_os
+
+#: So many pages are appended to the WAL before they are moved to where they belong, and so much of
+#: the disk is taken for them ahead: what ends, and what makes room, finds a place on a full one.
+_WAL_PAGES = 1000
+_WAL_BYTES = 5 << 20
 
 
 class Database:
@@ -42,11 +48,12 @@ class Database:
             )
             self._connection.executescript(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-                "PRAGMA wal_autocheckpoint=2000;"
+                f"PRAGMA wal_autocheckpoint={_WAL_PAGES};"
                 "CREATE TABLE IF NOT EXISTS room (name TEXT PRIMARY KEY, version INTEGER) STRICT;"
             )
         except sqlite3.DatabaseError as error:
             raise _translated(error, path) from error
+        _reserve(f"{path}-wal")
 
     def migrate(self, room: str, versions: Sequence[str]) -> None:
         """Bring the tables of ``room`` to the newest of ``versions``, each an SQL script.
@@ -158,6 +165,24 @@ class Database:
             self._wal = -1
 
 
+def _reserve(path: str) -> None:
+    """Take disk space for the WAL ahead. SQLite reads zeros as the end of what is written.
+
+    A disk that is full already is no error: it is one to whoever writes more than fits.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return  # SQLite has said what is wrong, or will
+    try:
+        os.posix_fallocate(descriptor, 0, _WAL_BYTES)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EOPNOTSUPP, errno.EINVAL):
+            raise from_os(error, f"cannot reserve space for {path}") from error
+    finally:
+        os.close(descriptor)
+
+
 def _sync_directory(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -170,6 +195,17 @@ def _nobody() -> None:
     """Be told of nothing."""
 
 
+def _reason(path: str) -> str:
+    """Return what the kernel says of writing where ``path`` is, which SQLite keeps to itself."""
+    probe = f"{path}.probe"
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.unlink(probe)
+    except OSError as error:
+        return f": {(error.strerror or str(error)).lower()}"
+    return ""
+
+
 def _translated(error: sqlite3.DatabaseError, path: str) -> Unavailable | DataLoss:
     text = str(error)
     if "malformed" in text or "not a database" in text:
@@ -178,4 +214,6 @@ def _translated(error: sqlite3.DatabaseError, path: str) -> Unavailable | DataLo
             hint="keep the file, then run: casemate fsck --repair",
         )
     hint = "free some space on the disk of the data root" if "full" in text else None
+    if "I/O" in text:
+        text += _reason(path)
     return Unavailable(f"cannot use the database {path}: {text}", hint=hint)

@@ -109,6 +109,19 @@ def http_status(error: BaseException) -> int:
     return 500
 
 
+def shortage(error: BaseException, what: str) -> Unavailable | None:
+    """Return what ``error`` is when the machine has too little of something, None for any other.
+
+    That is descriptors, disk space, memory or threads; the message is ``what: reason``.
+    """
+    if isinstance(error, MemoryError):
+        return Unavailable(f"{what}: out of memory")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return Unavailable(f"{what}: no more threads or processes may be started")
+    known = from_os(error, what) if isinstance(error, OSError) else None
+    return known if isinstance(known, Unavailable) else None
+
+
 def from_os(error: OSError, what: str) -> Error:
     """Return the Error class that fits an OSError, its message being ``what: reason``."""
     import errno

@@ -24,7 +24,7 @@ from casemate.api import (
 )
 from casemate.api.router import VERSION, Call, Router, split_version
 from casemate.engine.engine import Engine
-from casemate.errors import Error, Unavailable, from_os, http_status
+from casemate.errors import Error, http_status, shortage
 from casemate.http.message import Request, Response
 
 _LOG = logging.getLogger("casemate.api")
@@ -79,10 +79,9 @@ class App:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     """Return the answer for a defect, or for what the machine lacks: descriptors, memory, space."""
-    if isinstance(error, OSError):
-        known = from_os(error, f"cannot {request.method} {request.path[:200]}")
-        if isinstance(known, Unavailable):
-            return failure(known, http_status(known))
+    known = shortage(error, f"cannot {request.method} {request.path[:200]}")
+    if known:
+        return failure(known, http_status(known))
     _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
     return failure(Error(f"internal error: {type(error).__name__}: {error}"), 500)
 

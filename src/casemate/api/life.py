@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import msgspec
 
@@ -12,7 +13,7 @@ from casemate.engine import life, pausing, rename, restart, stop, update
 from casemate.engine.model import HostConfig
 from casemate.engine.records import Record
 from casemate.engine.waiting import waiting
-from casemate.errors import InvalidArgument
+from casemate.errors import Error, InvalidArgument
 from casemate.http.message import Response
 
 
@@ -88,8 +89,10 @@ async def _wait(call: Call) -> None:
     out = await call.request.exchange.begin(200, {"Content-Type": "application/json"})
     code = await asyncio.shield(future)
     if condition != "removed":
-        # What ended with that code has done so for good, even if the machine goes down now.
-        await call.engine.durability.settled()
+        # What ended with that code has done so for good, even if the machine goes down now. If the
+        # disk does not take it, it has happened all the same, and nobody shall wait for ever.
+        with contextlib.suppress(Error):
+            await call.engine.durability.settled()
     await out.write(msgspec.json.encode({"StatusCode": code}) + b"\n")
     await out.end()
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from casemate.api.router import Call
-from casemate.errors import Error, from_os
+from casemate.errors import Error, from_os, shortage
 from casemate.image.progress import Report, Tell
 
 #: A layer's count of bytes is told at most this often.
@@ -102,6 +102,7 @@ def _failure(error: BaseException | None) -> bytes:
         return b""
     if isinstance(error, OSError):
         error = from_os(error, "cannot go on")
+    error = shortage(error, "cannot go on") or error
     if not isinstance(error, Error):
         raise error
     detail = {"message": error.message} | ({"hint": error.hint} if error.hint else {})

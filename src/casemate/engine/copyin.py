@@ -20,7 +20,8 @@ from casemate.engine.inside import Root
 from casemate.engine.pathstat import Wanted
 from casemate.engine.records import Record
 from casemate.engine.threads import in_own_thread
-from casemate.errors import Conflict, InvalidArgument
+from casemate.engine.translate import readonly_root
+from casemate.errors import Conflict, InvalidArgument, Unavailable
 from casemate.layer import compression
 from casemate.layer.extract import Target, extract
 from casemate.layer.limits import DEFAULT
@@ -122,7 +123,7 @@ def _write(
     with inside.errors(record, upload.path), opening as root:
         if root.first_id:
             make_files_as(root.first_id)
-        _check_place(root, asked)
+        _check_place(root, asked, writable=not readonly_root(record.fixed.host, engine.machine))
         target = Target(
             root.descriptor,
             os.fsencode(asked.path),
@@ -156,8 +157,11 @@ def _owned(
     return lambda entry: entry._replace(uid=root.on_host(entry.uid), gid=root.on_host(entry.gid))
 
 
-def _check_place(root: Root, asked: Wanted) -> None:
-    """Refuse to write where nothing can or may be. Raises InvalidArgument, OSError."""
+def _check_place(root: Root, asked: Wanted, *, writable: bool) -> None:
+    """Refuse to write where nothing can or may be. Raises InvalidArgument, OSError.
+
+    A root that is to be ``writable`` and is not has a store that cannot be written to.
+    """
     try:
         place = inroot.open_in(root.descriptor, asked.path, os.O_PATH | os.O_DIRECTORY)
     except NotADirectoryError:
@@ -166,6 +170,8 @@ def _check_place(root: Root, asked: Wanted) -> None:
         inside.refuse_made_up(place, asked.path)
         if os.fstatvfs(place).f_flag & os.ST_RDONLY:
             own = os.fstat(place).st_dev == os.fstat(root.descriptor).st_dev
+            if own and writable:
+                raise Unavailable("cannot write to the container's root: read-only file system")
             what = "container rootfs" if own else "mounted volume"
             raise InvalidArgument(f"{what} is marked read-only")
     finally:

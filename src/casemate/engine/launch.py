@@ -163,7 +163,7 @@ def _failed(engine: Engine, record: Record, error: BaseException) -> None:
     if isinstance(error, asyncio.CancelledError) or engine.records.get(record.id) is None:
         return
     status = "exited" if record.state.started_ns else "created"
-    engine.records.change(
+    engine.records.learn(
         record.id, status=status, exit_code=code, error=str(error), cgroup="", ports=(), pid=0
     )
 

@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from casemate.errors import Unavailable
+
 T = TypeVar("T")
+
+_SHARED = min(32, (os.cpu_count() or 1) + 4)
+
+
+def start_shared() -> None:
+    """Start all threads that the running event loop shares. Raises Unavailable.
+
+    Who asks for work and hears that there is no thread for it must not find it done later, by a
+    thread that came in the meantime: so no thread is started when work is there already.
+    """
+    pool = ThreadPoolExecutor(_SHARED, "shared")
+    all_there = threading.Barrier(_SHARED)
+    try:
+        for started in [pool.submit(all_there.wait) for _ in range(_SHARED)]:
+            started.result()
+    except RuntimeError as error:
+        all_there.abort()
+        pool.shutdown()
+        raise Unavailable("cannot start the engine: no more threads may be started") from error
+    asyncio.get_running_loop().set_default_executor(pool)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

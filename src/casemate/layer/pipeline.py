@@ -26,7 +26,11 @@ class Stage(Generic[T]):
         self._queue: queue.Queue[bytes | None] = queue.Queue(_WAITING)
         self._ended = False
         chunks = iter(self._queue.get, None)
-        self._future = executor.submit(work, chunks)
+        try:
+            self._future = executor.submit(work, chunks)
+        except RuntimeError:  # no thread for it now, but it may be begun with later
+            self._queue.put(None)
+            raise
         # After a failure nobody else would take the chunks, and the producer would wait for ever.
         self._future.add_done_callback(lambda _: deque(chunks, maxlen=0))
 
