@@ -74,3 +74,12 @@ def _end_the_other_engine(engine: RunningEngine) -> None:
     signal.pidfd_send_signal(pidfd, signal.SIGTERM)
     assert select.select([pidfd], [], [], 30)[0]
     os.close(pidfd)
+
+
+def test_a_start_that_a_crash_has_cut_short_can_be_made_again(own_engine: RunningEngine) -> None:
+    """Its root was mounted volatile, and overlayfs takes no such root a second time."""
+    engine = own_engine
+    id_ = engine.create("busybox", "sleep", "1000", AutoRemove=True)
+    os.makedirs(f"{engine.root}/snapshots/{id_}/work/work/incompat/volatile")
+    engine.start_container(id_)
+    assert engine.inspect(id_)["State"]["Running"]

@@ -44,6 +44,10 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
         undo.callback(live.drop_clients)
         mountpoints.check_propagation(record.fixed.mounts)
         volumes.check_sources(engine, record)
+        if record.fixed.host.auto_remove:
+            # Its root was mounted volatile: by the run that a restart ends, or by a start that an
+            # engine did not live to finish.
+            engine.snapshots.reuse(record.id)
         try:
             root = engine.root(record)
             identity = identify(engine, record, root)

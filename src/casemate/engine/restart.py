@@ -44,7 +44,4 @@ async def _down(engine: Engine, record: Record, live: Live, asked: Ask) -> None:
 
     ending = await stop.until_the_end(asked, deliver, end)
     await run.ended(engine, record.id, live, ending)
-    if record.fixed.host.auto_remove and live.leaving:
-        await asyncio.shield(live.leaving.gone)
-        engine.snapshots.reuse(record.id)
     engine.events.publish("container", "stop", record.id, attributes(record))
