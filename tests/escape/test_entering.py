@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import casemate
-from casemate.errors import Error
+from casemate.errors import Error, InvalidArgument
 from escape.conftest import Load
 from support.commands import Command
-from support.engine import RunningEngine
+from support.engine import RunningEngine, busybox_tar
 from support.hostile import Sentinel
 from support.images import program, tar
 from support.streams import start_exec
@@ -166,3 +166,23 @@ def test_a_name_with_escapes_is_refused(engine: RunningEngine) -> None:
                 "/containers/create?name=" + "".join(f"%{b:02x}" for b in name.encode()),
                 {"Image": "busybox"},
             )
+
+
+@pytest.mark.parametrize(
+    ("link", "place"), [("/", "/"), ("/dev", "/dev"), ("../../proc", "/proc"), ("/", "/proc")]
+)
+def test_no_volume_of_an_image_covers_what_is_the_containers_own(
+    engine: RunningEngine, link: str, place: str
+) -> None:
+    """A link leads from a harmless path to the root, devices or walls (CVE-2019-16884)."""
+    buffer = io.BytesIO(busybox_tar())
+    with tarfile.open(fileobj=buffer, mode="a") as archive:
+        member = tarfile.TarInfo("z")
+        member.type, member.linkname = tarfile.SYMTYPE, link
+        archive.addfile(member)
+    path = "/z" if link != "/" or place == "/" else f"/z{place}"
+    engine.import_image(buffer.getvalue(), "leading", f"VOLUME {path}", 'CMD ["sleep", "1000"]')
+    for host in ({}, {"Isolation": "sandbox"}, {"Binds": [f"named:{path}"]}):
+        id_ = engine.create("leading", **host)
+        with pytest.raises(InvalidArgument, match="that is the container's own"):
+            engine.start_container(id_)

@@ -22,6 +22,7 @@ from casemate.oci import platform as platforms
 from casemate.oci.platform import Platform
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 _PIECE = 1 << 16
 _MIN, _MAX = -(1 << 63), (1 << 63) - 1
@@ -44,6 +45,16 @@ async def body(call: Call, kind: type[T]) -> T:
     if found is None:
         raise InvalidArgument("invalid JSON: got EOF while reading request body")
     return found
+
+
+async def whole_body(call: Call, kind: type[S]) -> S:
+    """Return the body as a ``kind`` that has a place for every member. Raises InvalidArgument,
+    Unsupported for a member that nobody knows.
+    """
+    found = await document(call)
+    if found:
+        refuse_unknown(found, kind)
+    return converted({} if found is None else found, kind)
 
 
 async def optional_body(call: Call, kind: type[T]) -> T | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from casemate.api.answers import NO_CONTENT, body, filters, reply
+from casemate.api.answers import NO_CONTENT, filters, reply, whole_body
 from casemate.api.documents import network as documents
 from casemate.api.router import Call, Route
 from casemate.engine import connecting, labels
 from casemate.engine.engine import Engine
-from casemate.engine.filters import refuse_unknown
+from casemate.engine.filters import flag, refuse_unknown
 from casemate.engine.model import (
     EndpointSettings,
     NetworkConnect,
@@ -43,7 +43,7 @@ def _matches(engine: Engine, network: Network, wanted: dict[str, list[str]]) -> 
         "driver": lambda v: network.driver == v,
         "type": lambda v: (v == "builtin") == _is_builtin(network),
         "scope": lambda v: v == "local",
-        "dangling": lambda v: (v in ("true", "1")) == _is_dangling(engine, network),
+        "dangling": lambda v: flag("dangling", v) == _is_dangling(engine, network),
         "label": lambda v: labels.has(network.labels, v),
     }
     return all(
@@ -69,7 +69,7 @@ async def _inspect(call: Call) -> Response:
 
 
 async def _create(call: Call) -> Response:
-    asked = await body(call, NetworkCreate)
+    asked = await whole_body(call, NetworkCreate)
     network = await call.engine.to_the_end(connecting.create(call.engine, asked))
     return reply({"Id": network.id, "Warning": ""}, 201)
 
@@ -81,7 +81,7 @@ async def _delete(call: Call) -> Response:
 
 
 async def _connect(call: Call) -> Response:
-    asked = await body(call, NetworkConnect)
+    asked = await whole_body(call, NetworkConnect)
     network = call.engine.networking.find(call.values["id"])
     record = call.engine.records.find(asked.container)
     settings = asked.endpoint_config or EndpointSettings()
@@ -90,7 +90,7 @@ async def _connect(call: Call) -> Response:
 
 
 async def _disconnect(call: Call) -> Response:
-    asked = await body(call, NetworkDisconnect)
+    asked = await whole_body(call, NetworkDisconnect)
     network = call.engine.networking.find(call.values["id"])
     record = call.engine.records.find(asked.container)
     work = connecting.disconnect(call.engine, network, record, force=asked.force)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from casemate.api.answers import NO_CONTENT, body, filters, reply
+from casemate.api.answers import NO_CONTENT, filters, reply, whole_body
 from casemate.api.documents import volume as documents
 from casemate.api.router import Call, Route
 from casemate.engine import volumes
@@ -20,7 +20,7 @@ async def _list(call: Call) -> Response:
 
 
 async def _create(call: Call) -> Response:
-    asked = await body(call, VolumeRequest)
+    asked = await whole_body(call, VolumeRequest)
     if asked.driver not in ("", "local"):
         raise Unsupported(f"volume driver {asked.driver[:80]!r} is not supported: use local")
     if asked.cluster_volume_spec:

@@ -50,6 +50,8 @@ def attachment(name: str, settings: EndpointSettings, *, mac: str = "") -> Attac
     """
     if settings.links:
         raise Unsupported(f"--link for network {name} is not supported yet")
+    if settings.gw_priority:
+        raise Unsupported(f"--network gw-priority for network {name} is not supported yet")
     if settings.driver_opts:
         raise Unsupported(f"--network driver-opt for network {name} is not supported yet")
     addresses = tuple(_addresses(settings))

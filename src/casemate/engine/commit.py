@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from casemate.engine import images, merge, states
 from casemate.engine.clock import now_ns, rfc3339
 from casemate.engine.create import attributes
@@ -9,6 +11,7 @@ from casemate.engine.engine import Engine
 from casemate.engine.model import Config, arguments
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
+from casemate.errors import NotFound
 from casemate.image import create as creating
 from casemate.image.create import Origin
 from casemate.image.store import Image
@@ -49,7 +52,8 @@ async def commit(
         cgroup = engine.cgroup(record.state.cgroup) if frozen else None
         try:
             if cgroup:
-                await in_thread(cgroup.freeze)
+                with contextlib.suppress(NotFound):  # it has just ended: nothing changes any more
+                    await in_thread(cgroup.freeze)
             image = await in_thread(
                 lambda: creating.commit(
                     engine.images,
@@ -62,7 +66,8 @@ async def commit(
             )
         finally:
             if cgroup:
-                await in_thread(cgroup.thaw)
+                with contextlib.suppress(NotFound):  # it was killed meanwhile
+                    await in_thread(cgroup.thaw)
     detail = {**attributes(record), "comment": comment, "imageID": image.id}
     engine.events.publish("container", "commit", record.id, detail)
     return image

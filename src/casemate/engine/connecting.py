@@ -6,6 +6,7 @@ Source: docker network; moby daemon/container_operations.go for what is refused.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 
@@ -21,6 +22,7 @@ from casemate.engine.times import time_of
 from casemate.errors import (
     AlreadyExists,
     Conflict,
+    Error,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -33,6 +35,8 @@ from casemate.network.model import HOST, NONE, Endpoint, Network, Subnet
 from casemate.network.request import NetworkRequest
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim
+
+_LOG = logging.getLogger("casemate.networking")
 
 _NO_IPV6 = "net/ipv6/conf/default/disable_ipv6"
 
@@ -186,7 +190,7 @@ async def _enter(
     try:
         with Socket(fd=await shim.open_network()) as namespace:
             await in_thread(lambda: _connected(networking, endpoint, others, shim, namespace))
-    except Gone as error:
+    except (Gone, ProcessLookupError) as error:
         networking.store.disconnect(record.id, network.id)
         raise Conflict(f"container {record.id} is not running") from error
     except BaseException:
@@ -224,7 +228,7 @@ async def _leave(engine: Engine, network: Network, record: Record, shim: Shim) -
             left = networking.store.endpoints(container=record.id)
             await in_thread(lambda: inside.lead_out(namespace, before, left))
         await _follow(engine, record, shim, before)
-    except Gone:
+    except (Gone, ProcessLookupError):
         pass  # it has ended, and is on no network
 
 
@@ -232,7 +236,10 @@ async def _follow(engine: Engine, record: Record, shim: Shim, before: Sequence[E
     """Have the container's own names and its published ports lead to where it is now."""
     now = engine.networking.store.endpoints(container=record.id)
     write_files(engine, record, now)
-    await naming.tell(engine, record)
+    try:
+        await naming.tell(engine, record)
+    except Error as error:  # it is connected all the same
+        _LOG.error("container %s has no name server: %s", record.name, error)
     if not record.state.ports or publishing.target(before) == publishing.target(now):
         return
     if before:

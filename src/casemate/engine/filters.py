@@ -1,4 +1,4 @@
-"""The names of filters: one that nobody knows is refused, never ignored."""
+"""Filters: a name that nobody knows is refused, never ignored, and so is a value."""
 
 from __future__ import annotations
 
@@ -12,3 +12,12 @@ def refuse_unknown(names: Iterable[str], known: Collection[str]) -> None:
     for name in sorted(names):
         if name not in known:
             raise InvalidArgument(f"invalid filter '{name[:40]}'")
+
+
+def flag(name: str, text: str) -> bool:
+    """Return what the value ``text`` of the filter ``name`` means. Raises InvalidArgument."""
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise InvalidArgument(f"invalid filter '{name}={text[:40]}'")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from casemate.engine import labels
 from casemate.engine.engine import Engine
-from casemate.engine.filters import refuse_unknown
+from casemate.engine.filters import flag, refuse_unknown
 from casemate.engine.times import time_of
 from casemate.errors import InvalidArgument
 from casemate.image.store import Image
@@ -24,7 +24,7 @@ def matcher(engine: Engine, filters: Mapping[str, list[str]]) -> Matches:
     before = [_created(engine.images.find(text)) for text in filters.get("before", ())]
     before += [time_of(text) for text in filters.get("until", ())]
     since = [_created(engine.images.find(text)) for text in filters.get("since", ())]
-    dangling = [_boolean(value) for value in filters.get("dangling", ())]
+    dangling = [flag("dangling", value) for value in filters.get("dangling", ())]
     patterns = [_pattern(text) for text in filters.get("reference", ())]
 
     def matches(image: Image) -> bool:
@@ -46,14 +46,6 @@ def _created(image: Image) -> int:
         return time_of(image.config.created) or image.stored_ns
     except InvalidArgument:
         return image.stored_ns
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("true", "1"):
-        return True
-    if text.lower() in ("false", "0"):
-        return False
-    raise InvalidArgument(f"invalid filter 'dangling={text[:40]}'")
 
 
 def _is_referenced(image: Image, patterns: list[re.Pattern[str]]) -> bool:

@@ -8,7 +8,7 @@ import functools
 import os
 from collections.abc import AsyncIterator, Sequence
 
-from casemate.engine import mountpoints, namefiles, naming, parents, peers, volumes
+from casemate.engine import mountplaces, mountpoints, namefiles, naming, parents, peers, volumes
 from casemate.engine.bundle import file_names, identify
 from casemate.engine.engine import Engine
 from casemate.engine.likeness import Start, start_of
@@ -50,6 +50,7 @@ async def _start(engine: Engine, record: Record, live: Live) -> None:
             engine.snapshots.reuse(record.id)
         try:
             root = engine.root(record)
+            mountplaces.check(engine, record, root)
             identity = identify(engine, record, root)
         except OSError as error:
             raise from_os(error, f"cannot start container {record.name}") from error
@@ -78,7 +79,7 @@ async def _in_room(
     room = await engine.rooms.take(
         start.plan,
         parents.ready(engine, record),
-        fresh=any(point.type == "bind" for point in record.fixed.mounts),
+        fresh=any(point.of_host for point in record.fixed.mounts),
         peer=start.peers["pid"].descriptor if "pid" in start.peers else -1,
     )
     try:

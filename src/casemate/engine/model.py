@@ -257,7 +257,7 @@ class EndpointAddresses(_Struct, frozen=True):
 
 class EndpointSettings(_Struct, frozen=True):
     """How to join a network. What is below ``mac_address`` is told to clients, never asked for,
-    and sent back by some of them; ``gw_priority`` decides nothing: the first network leads out.
+    and sent back by some of them.
     """
 
     ipam_config: EndpointAddresses | None = msgspec.field(default=None, name="IPAMConfig")

@@ -90,13 +90,9 @@ def as_mount(point: MountPoint, *, mapped: bool) -> Mount:
         options.append(_FLAT_READ_ONLY if _FLAT_READ_ONLY in point.options else "rro")
     if mapped:
         options += ["rnosuid", "rnodev"]
-        if not point.writable or _is_ours(point) or IDMAP in point.options:
+        if not point.writable or not point.of_host or IDMAP in point.options:
             options.append(IDMAP)
     return Mount(point.destination, "bind", point.source, tuple(options))
-
-
-def _is_ours(point: MountPoint) -> bool:
-    return point.type == "volume" and not point.hosted
 
 
 def make_sources(host: HostConfig) -> None:
@@ -235,7 +231,7 @@ def _destination(path: str, text: str) -> str:
         raise InvalidArgument(
             f"invalid mount path: {path[:200]!r} mount path must be absolute ({text[:200]!r})"
         )
-    clean = "/" + posixpath.normpath(path).lstrip("/")
+    clean = volumespecs.clean(path)
     if clean == "/":
         raise InvalidArgument(f"invalid specification: destination can't be '/': {text[:200]!r}")
     if clean == "/proc" or (clean.startswith("/proc/") and clean not in _PROC_FILES):

@@ -17,13 +17,13 @@ import sys
 from collections.abc import Callable
 
 from casemate.engine.threads import in_thread
-from casemate.errors import Unavailable, from_os
+from casemate.errors import InvalidArgument, Unavailable, from_os
 from casemate.names import protocol
 from casemate.names.protocol import Container, Forget, Hello
 
 _LISTENER = 3
 _BACKLOG = 4
-_WAIT_S = 10.0
+_WAIT_S = 5.0
 _LOGGED = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 
@@ -84,7 +84,12 @@ class NameServer:
 
     def _send(self, told: Container | Forget, descriptors: tuple[int, ...]) -> None:
         assert self._connection
-        socket.send_fds(self._connection, [protocol.encode(told)], descriptors)
+        data = protocol.encode(told)
+        if len(data) > protocol.MAX_BYTES:
+            raise InvalidArgument(
+                f"container {told.id} has too many names: more than {protocol.MAX_BYTES} bytes"
+            )
+        socket.send_fds(self._connection, [data], descriptors)
 
     async def _ensure(self) -> None:
         if self._connection is None or _has_hung_up(self._connection):

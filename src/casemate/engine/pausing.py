@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from casemate.engine import states
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.records import Record
 from casemate.engine.threads import in_thread
+from casemate.errors import NotFound
 
 
 async def pause(engine: Engine, record: Record) -> None:
@@ -38,6 +41,7 @@ async def unpause(engine: Engine, record: Record) -> None:
 
 async def let_go_on(engine: Engine, record: Record) -> None:
     """Thaw a paused container; the caller holds its lock."""
-    await in_thread(engine.cgroup(record.state.cgroup).thaw)
+    with contextlib.suppress(NotFound):  # it has just ended; that is told as soon as we let go
+        await in_thread(engine.cgroup(record.state.cgroup).thaw)
     engine.records.change(record.id, status="running")
     engine.events.publish("container", "unpause", record.id, attributes(record))

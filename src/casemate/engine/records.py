@@ -63,6 +63,11 @@ class MountPoint(msgspec.Struct, frozen=True):
     nameless: bool = False
     hosted: bool = False
 
+    @property
+    def of_host(self) -> bool:
+        """It is a directory or file of the host, which others see and change as well."""
+        return self.type == "bind" or self.hosted
+
 
 class Port(msgspec.Struct, frozen=True):
     """A published port while the container runs: where it is on the host, and what it leads to."""

@@ -12,7 +12,7 @@ from casemate.engine import labels, rootfs, volumespecs
 from casemate.engine.diskusage import allocated
 from casemate.engine.engine import Engine
 from casemate.engine.erase import empty_trash
-from casemate.engine.filters import refuse_unknown
+from casemate.engine.filters import flag, refuse_unknown
 from casemate.engine.model import HostConfig, VolumeOptions
 from casemate.engine.names import new_id
 from casemate.engine.records import MountPoint, Record
@@ -20,7 +20,6 @@ from casemate.engine.threads import in_thread
 from casemate.errors import (
     Conflict,
     FailedPrecondition,
-    InvalidArgument,
     NotFound,
     from_os,
 )
@@ -30,7 +29,6 @@ from casemate.volume.model import ANONYMOUS, Volume
 _DRIVER = "local"
 _FILTERS = frozenset(("name", "driver", "label", "dangling"))
 _PRUNED = frozenset(("label", "label!", "all"))
-_TRUE, _FALSE = ("1", "true", "True"), ("0", "false", "False")
 
 
 async def create(
@@ -53,7 +51,7 @@ def users(engine: Engine, name: str) -> list[str]:
 def listed(engine: Engine, filters: Mapping[str, list[str]]) -> list[Volume]:
     """Return the volumes that the filters leave, by name. Raises InvalidArgument."""
     refuse_unknown(filters, _FILTERS)
-    dangling = [_flag("dangling", text) for text in filters.get("dangling", ())]
+    dangling = [flag("dangling", text) for text in filters.get("dangling", ())]
     names, drivers = filters.get("name", ()), filters.get("driver", ())
     used = _used(engine) if dangling else set()
     return [
@@ -98,7 +96,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> tuple[list[
     Returns their names and the bytes freed.
     """
     refuse_unknown(filters, _PRUNED)
-    everything = any(_flag("all", text) for text in filters.get("all", ()))
+    everything = any(flag("all", text) for text in filters.get("all", ()))
     used, gone, freed = _used(engine), [], 0
     for volume in engine.volumes.all():
         if volume.name in used or not (everything or volume.anonymous):
@@ -212,9 +210,3 @@ def going_with(engine: Engine, record: Record) -> list[str]:
 
 def _used(engine: Engine) -> set[str]:
     return {m.name for r in engine.owners() for m in r.fixed.mounts if m.type == "volume"}
-
-
-def _flag(name: str, text: str) -> bool:
-    if text not in (*_TRUE, *_FALSE):
-        raise InvalidArgument(f"invalid filter '{name}={text[:40]}'")
-    return text in _TRUE

@@ -61,12 +61,17 @@ def of_spec(spec: MountSpec, destination: str) -> MountPoint:
     )
 
 
+def clean(path: str) -> str:
+    """Return the absolute ``path`` with nothing in it that leads back or nowhere."""
+    return "/" + posixpath.normpath(path).lstrip("/")
+
+
 def asked(host: HostConfig) -> Mapping[str, VolumeOptions]:
     """Return what ``--mount`` says of the volumes that it makes, by their destinations."""
     found = {}
     for spec in host.mounts or ():
         if spec.type == "volume" and spec.volume_options:
-            found[posixpath.normpath(spec.target)] = spec.volume_options
+            found[clean(spec.target)] = spec.volume_options
     return found
 
 
@@ -107,14 +112,14 @@ def _mounted(record: Record) -> list[MountPoint]:
 
 
 def _absolute(path: str) -> str:
-    clean = "/" + posixpath.normpath(path).lstrip("/")
-    if not path.startswith("/") or clean == "/":
+    found = clean(path)
+    if not path.startswith("/") or found == "/":
         raise InvalidArgument(f"invalid volume {path[:200]!r}: it must be an absolute path, not /")
-    if clean.split("/")[1] in _KERNELS and clean != SHM.destination:
+    if found.split("/")[1] in _KERNELS and found != SHM.destination:
         raise InvalidArgument(
-            f"cannot mount a volume over {clean[:200]}: the container has its own"
+            f"cannot mount a volume over {found[:200]}: the container has its own"
         )
-    return clean
+    return found
 
 
 def _new_name() -> str:

@@ -19,6 +19,8 @@ _LOG = logging.getLogger("casemate.names")
 
 #: So long it waits for the engine that has started it.
 _PATIENCE_S = 20.0
+#: So many ids fit into what is said first; who is not named there is served anew.
+_TOLD = 1500
 
 
 class Server:
@@ -63,7 +65,7 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             with engine:
-                hello = Hello(protocol.VERSION, os.getpid(), tuple(self._services))
+                hello = Hello(protocol.VERSION, os.getpid(), tuple(self._services)[:_TOLD])
                 await loop.sock_sendall(engine, protocol.encode(hello))
                 while packet := await _packet(engine):
                     self._take(*packet)

@@ -20,6 +20,10 @@ _STREAMS = 32
 _MAX_UDP = 4096
 _IDLE_S = 10.0
 _SERVFAIL = 2
+# RFC 1035, 4.1.1: the header, and in it the four counts; a response, or an operation.
+_HEADER, _COUNTS, _NOT_A_QUERY = 12, 4, 0xF8
+_ONE_QUESTION = b"\0\1\0\0\0\0\0\0"
+_LABEL, _NAME, _TYPE_AND_CLASS = 63, 255, 4
 
 
 class Service:
@@ -114,8 +118,26 @@ class Service:
 
 def question(data: bytes) -> DNSRecord | None:
     """Return the one question that ``data`` is, None for anything else."""
+    end = _end_of_question(data)
+    if end is None:
+        return None
     try:
-        query = DNSRecord.parse(data)
+        # Nothing behind the question: what is there is nobody's to parse here (EDNS at most).
+        return DNSRecord.parse(data[:_COUNTS] + _ONE_QUESTION + data[_HEADER:end])
     except (DNSError, ValueError, IndexError):
         return None
-    return None if query.header.qr or len(query.questions) != 1 else query
+
+
+def _end_of_question(data: bytes) -> int | None:
+    """Return where the only question ends; None unless it is a plain one, without pointers.
+
+    The library follows pointers, which lead back and forth in a message made for that.
+    """
+    if len(data) < _HEADER or data[2] & _NOT_A_QUERY or data[_COUNTS : _COUNTS + 2] != b"\0\1":
+        return None
+    end = _HEADER
+    while end < len(data) and 0 < data[end] <= _LABEL and end < _HEADER + _NAME:
+        end += data[end] + 1
+    if end >= len(data) or data[end] or end > _HEADER + _NAME or end + _TYPE_AND_CLASS >= len(data):
+        return None
+    return end + 1 + _TYPE_AND_CLASS

@@ -67,6 +67,11 @@ class Network:
     created_ns: int = 0
 
     @property
+    def ipv4(self) -> bool:
+        """Whether the network has IPv4 addresses."""
+        return any(subnet.prefix.version == 4 for subnet in self.subnets)
+
+    @property
     def ipv6(self) -> bool:
         """Whether the network has IPv6 addresses."""
         return any(subnet.prefix.version == 6 for subnet in self.subnets)

@@ -90,3 +90,18 @@ def test_no_question_is_too_strange(data: bytes) -> None:
     if query:
         reply = zone.answer("a", query)
         assert reply is None or reply.pack()
+
+
+def test_only_a_plain_question_is_one() -> None:
+    """Pointers and many questions are made to keep others waiting."""
+    plain = DNSRecord.question("web.red", "A").pack()
+    parsed = question(plain)
+    assert parsed and str(parsed.q.qname) == "web.red."
+    with_edns = plain[:10] + b"\0\1" + plain[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\0"
+    assert question(with_edns)
+    many = plain[:4] + b"\x27\x10" + plain[6:12] + b"\xc0\x0c\0\1\0\1" * 10000
+    pointer = plain[:12] + b"\xc0\x0c\0\1\0\1"
+    answer = plain[:2] + b"\x80" + plain[3:]
+    long = plain[:12] + b"\x3fa" + b"a" * 62 + (b"\x3f" + b"a" * 63) * 5 + b"\0\0\1\0\1"
+    for bad in (b"", plain[:11], plain[:-1], many, pointer, answer, long):
+        assert question(bad) is None

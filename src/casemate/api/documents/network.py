@@ -6,7 +6,7 @@ from typing import Any
 
 from casemate.engine.clock import rfc3339
 from casemate.engine.engine import Engine
-from casemate.network.model import Network
+from casemate.network.model import Network, Subnet
 
 
 def described(engine: Engine, network: Network, *, whole: bool) -> dict[str, Any]:
@@ -29,14 +29,12 @@ def described(engine: Engine, network: Network, *, whole: bool) -> dict[str, Any
         "Created": rfc3339(network.created_ns),
         "Scope": "local",
         "Driver": network.driver,
-        "EnableIPv4": True,
+        "EnableIPv4": network.ipv4,
         "EnableIPv6": network.ipv6,
         "IPAM": {
             "Driver": "default",
             "Options": None,
-            "Config": [
-                {"Subnet": str(s.prefix), "Gateway": str(s.gateway)} for s in network.subnets
-            ],
+            "Config": [_subnet(subnet) for subnet in network.subnets],
         },
         "Internal": network.internal,
         "Attachable": False,
@@ -47,3 +45,13 @@ def described(engine: Engine, network: Network, *, whole: bool) -> dict[str, Any
         "Options": dict(network.options),
         "Labels": dict(network.labels),
     }
+
+
+def _subnet(subnet: Subnet) -> dict[str, Any]:
+    found: dict[str, Any] = {"Subnet": str(subnet.prefix)}
+    if subnet.pool != subnet.prefix:
+        found["IPRange"] = str(subnet.pool)
+    found["Gateway"] = str(subnet.gateway)
+    if subnet.reserved:
+        found["AuxiliaryAddresses"] = {n: str(a) for n, a in subnet.reserved.items()}
+    return found

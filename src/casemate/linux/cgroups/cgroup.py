@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from casemate.errors import Unsupported, from_os
+from casemate.errors import NotFound, Unsupported, from_os
 from casemate.linux.cgroups import (
     blockio,
     cpu,
@@ -269,6 +270,8 @@ class Cgroup(NamedTuple):
         try:
             yield
         except OSError as error:
+            if error.errno == errno.ENODEV:  # a file of a cgroup that was removed meanwhile
+                raise NotFound(f"cannot {verb} cgroup {self.path}: it is gone") from error
             raise from_os(error, f"cannot {verb} cgroup {self.path}") from error
 
 
