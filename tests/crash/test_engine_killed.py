@@ -29,7 +29,7 @@ from support.traces import orphans_come_to_us, traces
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-MOMENTS = int(os.environ.get("CASEMATE_CRASH_MOMENTS", "200"))
+MOMENTS = int(os.environ.get("CASEMATE_CRASH_MOMENTS", "80"))
 SEED = int(os.environ.get("CASEMATE_CRASH_SEED", str(random.randrange(10**6))))
 #: So many deaths, then everything is looked at.
 IN_A_ROW = 20
