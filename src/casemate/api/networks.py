@@ -18,8 +18,8 @@ from casemate.engine.model import (
 )
 from casemate.errors import InvalidArgument
 from casemate.http.message import Response
-from casemate.network.model import HOST, NONE, Network
-from casemate.network.request import DEFAULT
+from casemate.network.model import Network
+from casemate.network.request import is_predefined
 
 _FILTERS = frozenset(("dangling", "driver", "id", "label", "name", "scope", "type"))
 _TYPES = ("builtin", "custom")
@@ -41,7 +41,7 @@ def _matches(engine: Engine, network: Network, wanted: dict[str, list[str]]) -> 
         "id": lambda v: network.id.startswith(v),
         "name": lambda v: v in network.name,
         "driver": lambda v: network.driver == v,
-        "type": lambda v: (v == "builtin") == _is_builtin(network),
+        "type": lambda v: (v == "builtin") == is_predefined(network),
         "scope": lambda v: v == "local",
         "dangling": lambda v: flag("dangling", v) == _is_dangling(engine, network),
         "label": lambda v: labels.has(network.labels, v),
@@ -54,12 +54,8 @@ def _matches(engine: Engine, network: Network, wanted: dict[str, list[str]]) -> 
     )
 
 
-def _is_builtin(network: Network) -> bool:
-    return network.name == DEFAULT or network in (HOST, NONE)
-
-
 def _is_dangling(engine: Engine, network: Network) -> bool:
-    return not _is_builtin(network) and not engine.networking.store.endpoints(network=network.id)
+    return not is_predefined(network) and not engine.networking.store.endpoints(network=network.id)
 
 
 async def _inspect(call: Call) -> Response:

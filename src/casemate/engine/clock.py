@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+SECOND_NS = 1_000_000_000
 #: How the API writes "never".
 ZERO = "0001-01-01T00:00:00Z"
 
@@ -17,7 +18,7 @@ def rfc3339(at_ns: int) -> str:
     """Return ``at_ns`` (nanoseconds since the epoch, 0 for never) in RFC 3339."""
     if not at_ns:
         return ZERO
-    seconds, nanoseconds = divmod(at_ns, 1_000_000_000)
+    seconds, nanoseconds = divmod(at_ns, SECOND_NS)
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     fraction = f"{nanoseconds:09}".rstrip("0")
     return f"{whole}.{fraction}Z" if fraction else f"{whole}Z"

@@ -5,6 +5,7 @@ Source: docker network; moby daemon/container_operations.go for what is refused.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -15,7 +16,7 @@ from casemate.engine.engine import Engine
 from casemate.engine.filters import refuse_unknown
 from casemate.engine.launch import write_files
 from casemate.engine.model import EndpointSettings, NetworkCreate, SubnetConfig
-from casemate.engine.networking import DEFAULT, Networking
+from casemate.engine.networking import Networking
 from casemate.engine.records import Attachment, Record
 from casemate.engine.threads import in_thread
 from casemate.engine.times import time_of
@@ -32,7 +33,7 @@ from casemate.linux import netns, sysctl
 from casemate.linux.netlink import Socket
 from casemate.network import inside, subnets
 from casemate.network.model import HOST, NONE, Endpoint, Network, Subnet
-from casemate.network.request import NetworkRequest
+from casemate.network.request import NetworkRequest, is_predefined
 from casemate.supervise.connection import Gone
 from casemate.supervise.shim import Shim
 
@@ -102,9 +103,7 @@ async def prune(engine: Engine, filters: Mapping[str, list[str]]) -> list[str]:
     until = [time_of(text) for text in filters.get("until", ())]
     gone = []
     for network in engine.networking.known():
-        if network.name == DEFAULT or network in (HOST, NONE):
-            continue
-        if engine.networking.store.endpoints(network=network.id):
+        if is_predefined(network) or engine.networking.store.endpoints(network=network.id):
             continue
         if not labels.match(network.labels, filters):
             continue
@@ -187,15 +186,14 @@ async def _enter(
     networking = engine.networking
     others = networking.store.endpoints(container=record.id)
     endpoint = networking.reserve(network, record.id, wanted)
-    try:
-        with Socket(fd=await shim.open_network()) as namespace:
-            await in_thread(lambda: _connected(networking, endpoint, others, shim, namespace))
-    except (Gone, ProcessLookupError) as error:
-        networking.store.disconnect(record.id, network.id)
-        raise Conflict(f"container {record.id} is not running") from error
-    except BaseException:
-        networking.store.disconnect(record.id, network.id)
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(networking.store.disconnect, record.id, network.id)
+        try:
+            with Socket(fd=await shim.open_network()) as namespace:
+                await in_thread(lambda: _connected(networking, endpoint, others, shim, namespace))
+        except (Gone, ProcessLookupError) as error:
+            raise Conflict(f"container {record.id} is not running") from error
+        undo.pop_all()
 
 
 def _connected(

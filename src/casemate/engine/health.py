@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from casemate.engine import probe
-from casemate.engine.clock import now_ns
+from casemate.engine.clock import SECOND_NS, now_ns
 from casemate.engine.create import attributes
 from casemate.engine.engine import Engine
 from casemate.engine.healthcheck import Check, check_of, judged
@@ -19,8 +19,6 @@ from casemate.errors import Conflict, Error, NotFound
 from casemate.supervise.shim import Shim
 
 _LOG = logging.getLogger("casemate.health")
-
-_SECOND = 1_000_000_000
 
 
 def watch(engine: Engine, id_: str, live: Live, shim: Shim) -> asyncio.Task[None] | None:
@@ -47,7 +45,7 @@ async def _checked(engine: Engine, id_: str, live: Live, shim: Shim, check: Chec
             record = engine.records.find(id_)
             if record.state.status == "running":
                 found = await probe.probe(
-                    engine, record, list(check.command), check.timeout / _SECOND
+                    engine, record, list(check.command), check.timeout / SECOND_NS
                 )
                 _learn(engine, engine.records.find(id_), check, found)
     except (NotFound, Conflict):
@@ -59,7 +57,7 @@ async def _checked(engine: Engine, id_: str, live: Live, shim: Shim, check: Chec
 def _pause_s(record: Record, check: Check) -> float:
     """Return how long to wait until the next check; sooner than usual while it gets ready."""
     starts = _is_starting(record, check, now_ns())
-    return (min(check.start_interval, check.interval) if starts else check.interval) / _SECOND
+    return (min(check.start_interval, check.interval) if starts else check.interval) / SECOND_NS
 
 
 def _is_starting(record: Record, check: Check, at_ns: int) -> bool:

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from casemate.engine.clock import SECOND_NS
 from casemate.engine.model import Config, HostConfig
 from casemate.engine.records import Health, Probe
 from casemate.errors import InvalidArgument
 from casemate.oci.image import Healthcheck
 
-_SECOND = 1_000_000_000
-_INTERVAL, _TIMEOUT, _START_INTERVAL = 30 * _SECOND, 30 * _SECOND, 5 * _SECOND
+_INTERVAL, _TIMEOUT, _START_INTERVAL = 30 * SECOND_NS, 30 * SECOND_NS, 5 * SECOND_NS
 _RETRIES = 3
 _SHORTEST = 1_000_000
 #: So many results are kept.

@@ -7,12 +7,12 @@ import os
 
 from casemate.engine import namefiles
 from casemate.engine.engine import Engine
-from casemate.engine.networking import DEFAULT
 from casemate.engine.records import Attachment, Record
 from casemate.engine.threads import in_thread
 from casemate.errors import Error
 from casemate.names.protocol import Container, Place
 from casemate.network import resolving
+from casemate.network.request import DEFAULT
 from casemate.supervise.shim import Shim
 
 _LOG = logging.getLogger("casemate.names")

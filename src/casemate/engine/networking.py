@@ -18,9 +18,8 @@ from casemate.network import binding, bridge, inside, options
 from casemate.network.firewall import Firewall
 from casemate.network.model import Endpoint, Network, parse_address
 from casemate.network.networks import Networks
+from casemate.network.request import DEFAULT
 from casemate.network.store import Store
-
-DEFAULT = "bridge"
 
 
 class Networking:

@@ -7,12 +7,12 @@ is allowed.
 from __future__ import annotations
 
 import posixpath
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from casemate.engine.model import Config, HostConfig, MountSpec, VolumeOptions
+from casemate.engine.names import new_id
 from casemate.engine.records import MountPoint, Record, Records
 from casemate.errors import InvalidArgument, Unsupported
 from casemate.volume.model import checked_name
@@ -52,7 +52,7 @@ def of_spec(spec: MountSpec, destination: str) -> MountPoint:
         )
     return MountPoint(
         type="volume",
-        name=checked_name(spec.source) if spec.source else _new_name(),
+        name=checked_name(spec.source) if spec.source else new_id(),
         destination=destination,
         mode="z",
         writable=not spec.read_only,
@@ -91,7 +91,7 @@ def complete(
         destination = _absolute(path)
         if destination not in found:
             found[destination] = MountPoint(
-                type="volume", name=_new_name(), destination=destination, filled=True, nameless=True
+                type="volume", name=new_id(), destination=destination, filled=True, nameless=True
             )
     return tuple(found.values())
 
@@ -120,7 +120,3 @@ def _absolute(path: str) -> str:
             f"cannot mount a volume over {found[:200]}: the container has its own"
         )
     return found
-
-
-def _new_name() -> str:
-    return secrets.token_hex(32)

@@ -15,8 +15,8 @@ from casemate.linux.netlink import Socket
 from casemate.network import inside, options
 from casemate.network.bridge import Bridges, Reconciled
 from casemate.network.firewall import Firewall
-from casemate.network.model import HOST, NONE, Endpoint, Network
-from casemate.network.request import DEFAULT, NetworkRequest, check, design
+from casemate.network.model import Endpoint, Network
+from casemate.network.request import DEFAULT, NetworkRequest, check, design, is_predefined
 from casemate.network.store import Store
 
 
@@ -66,7 +66,7 @@ class Networks:
 
     def remove(self, network: Network) -> None:
         """Remove a network; raises FailedPrecondition while containers are on it."""
-        if network.name == DEFAULT or network in (HOST, NONE):
+        if is_predefined(network):
             raise PermissionDenied(
                 f"cannot remove network {network.name}: it is predefined and always there"
             )

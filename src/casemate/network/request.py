@@ -12,7 +12,7 @@ from casemate.linux import rtnetlink
 from casemate.linux.netlink import Socket
 from casemate.network import options, subnets
 from casemate.network.bridge import mtu_of_default_route
-from casemate.network.model import Network, Prefix, Subnet, parse_name
+from casemate.network.model import HOST, NONE, Network, Prefix, Subnet, parse_name
 
 # The names that say how a container is connected, and so can name no network of a user's.
 DEFAULT = "bridge"
@@ -32,6 +32,11 @@ class NetworkRequest:
     ipv6: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_predefined(network: Network) -> bool:
+    """Tell whether a network is there by itself: nobody makes it, and nobody can remove it."""
+    return network.name == DEFAULT or network in (HOST, NONE)
 
 
 def check(request: NetworkRequest) -> None:

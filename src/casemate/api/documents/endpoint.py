@@ -7,9 +7,9 @@ from typing import Any
 from casemate.engine import sharing
 from casemate.engine.engine import Engine
 from casemate.engine.naming import names_of
-from casemate.engine.networking import DEFAULT
 from casemate.engine.records import Attachment, Record
 from casemate.network.model import Endpoint, Network
+from casemate.network.request import DEFAULT
 
 
 def all_of(engine: Engine, record: Record) -> dict[str, Any]:

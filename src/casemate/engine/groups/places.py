@@ -43,12 +43,7 @@ def make(cgroup: Cgroup, budget: Budget) -> Cgroup:
 
 def apply(engine: Engine, group: Group) -> None:
     """Put the whole budget in force, if the group has a cgroup. Raises what the kernel says."""
-    cgroup = engine.cgroup(engine.groups.path(group.name))
-    if cgroup.exists():
-        cgroup.establish()
-        cgroup.apply(budgets.limits(group.budget)._replace(cpus="", mems=""))
-        budget = group.budget
-        cgroup.share(budget.cpuset_cpus, budget.cpuset_mems, _own_sets(engine, group.name))
+    change(engine, group, budgets.limits(group.budget))
 
 
 def change(engine: Engine, group: Group, changed: Limits) -> None:
